@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine: `make train SCENARIO=jw` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SCENARIO ?= jw
+ARGS ?=
+CXX ?= g++
+CXXFLAGS := -std=c++17 -O1 -g -Wall -Wextra -Icsrc -pthread
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+.PHONY: help setup train test test-slow lint type bench bench-setup sanitize clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(VENV)/.stamp: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.hpp csrc/*/*.hpp csrc/*/*.cpp)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+setup: $(VENV)/.stamp ## virtual environment, tested versions, C++ extension
+
+train: setup ## train: SCENARIO=jw|hb|hw, ARGS='--agent sac --seed 1'
+	$(BIN)/python -m semore_fast.train --scenario $(SCENARIO) $(ARGS)
+
+test: setup ## tests
+	$(BIN)/python -m pytest -q -m 'not slow' $(ARGS)
+
+test-slow: setup ## the tests too long for every commit
+	$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+lint: setup ## ruff
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+type: setup ## mypy, strict
+	$(BIN)/mypy
+
+bench-setup: setup
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
+
+bench: bench-setup ## benchmarks against other libraries
+	$(BIN)/python -m pytest bench/ --benchmark-only $(ARGS)
+
+sanitize: ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@mkdir -p build/sanitize
+	@set -e; for t in csrc/tests/test_*.cpp; do \
+	  out=build/sanitize/$$(basename $$t .cpp); echo "== $$t"; \
+	  $(CXX) $(CXXFLAGS) $(SANITIZE) $$t $$(ls csrc/driving/*.cpp 2>/dev/null) -o $$out; $$out; done
+
+clean: ## remove build products, keep runs
+	rm -rf build *.egg-info semore_fast/*.so $(VENV)/.stamp

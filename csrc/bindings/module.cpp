@@ -1,0 +1,15 @@
+// The Python module semore_fast._C. Bindings convert and release the GIL; logic lives in csrc/*.hpp and csrc/driving.
+#include <pybind11/pybind11.h>
+
+namespace semore {
+void bind_replay(pybind11::module_& module);
+void bind_driving(pybind11::module_& module);
+void bind_frames(pybind11::module_& module);
+}  // namespace semore
+
+PYBIND11_MODULE(_C, module) {
+    module.doc() = "C++ twins of semore's replay buffer and input pipeline, and the embedded driving simulator.";
+    semore::bind_replay(module);
+    semore::bind_driving(module);
+    semore::bind_frames(module);
+}

@@ -1,0 +1,105 @@
+#include "bodies.hpp"
+
+#include "ego.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace semore::driving {
+namespace {
+
+constexpr float kGravity_mps2 = 9.81f;
+constexpr float kSlideBraking_mps2 = 6.0f;
+constexpr float kLiesFor_s = 2.0f;
+constexpr float kClearance_m = 0.3f;
+
+void follow_ego(const Ego& ego, const Body& body, float& x_m, float& y_m) {
+    const float c = std::cos(ego.yaw_rad), s = std::sin(ego.yaw_rad);
+    x_m = ego.x_m + c * body.carried_x_m - s * body.carried_y_m;
+    y_m = ego.y_m + s * body.carried_x_m + c * body.carried_y_m;
+}
+
+// A body rolls off to the front.
+void shed_body(const Ego& ego, Body& body, float& x_m, float& y_m) {
+    body.status = BodyStatus::down;
+    body.slide_mps = road_velocity(ego).x_mps;
+    body.carried_x_m = 0.5f * kEgoLength_m + 1.0f;
+    follow_ego(ego, body, x_m, y_m);
+}
+
+// A vehicle comes free with the ego's speed and a little clearance.
+void shed_vehicle(const Ego& ego, Vehicle& vehicle) {
+    Body& body = vehicle.body;
+    body.status = BodyStatus::active;
+    body.touching = 0;
+    const bool beside = std::abs(body.carried_y_m) > 0.5f * (kEgoWidth_m + vehicle.width_m) - kClearance_m;
+    float& axis = beside ? body.carried_y_m : body.carried_x_m;
+    axis += std::copysign(kClearance_m, axis);
+    follow_ego(ego, body, vehicle.x_m, vehicle.y_m);
+    vehicle.speed_mps = static_cast<float>(vehicle.direction) * road_velocity(ego).x_mps;
+}
+
+// Friction of the carried body or vehicle on the road, felt by the ego as a lasting contact.
+float drag_of(const ScenarioConfig& config, float struck_kg) {
+    return std::min(config.carried_friction * struck_kg * kGravity_mps2 * config.dt_s, config.contact_impulse_cap_ns);
+}
+
+bool is_shed(const ScenarioConfig& config, const Ego& ego, Body& body) {
+    body.peak_mps = std::max(body.peak_mps, ego.forward_mps);
+    return ego.forward_mps < config.shed_speed_mps || ego.forward_mps < body.peak_mps - config.shed_speed_drop_mps;
+}
+
+// The impulse of one more tick of carrying; the first tick's is the blow itself, counted where it happened.
+float carry(const ScenarioConfig& config, Ego& ego, Body& body, float struck_kg, float& x_m, float& y_m) {
+    follow_ego(ego, body, x_m, y_m);
+    if (!body.touching) {
+        body.touching = 1;
+        return 0;
+    }
+    const float impulse = drag_of(config, struck_kg);
+    ego.forward_mps -= impulse / kEgoMass_kg;
+    return impulse;
+}
+
+void lie(const ScenarioConfig& config, Body& body, float& x_m) {
+    x_m += body.slide_mps * config.dt_s;
+    const float change = kSlideBraking_mps2 * config.dt_s;
+    body.slide_mps = std::abs(body.slide_mps) < change ? 0 : body.slide_mps - std::copysign(change, body.slide_mps);
+    body.down_frames += 1;
+    if (static_cast<float>(body.down_frames) * config.dt_s >= kLiesFor_s) body.status = BodyStatus::gone;
+}
+
+float advance_body(const ScenarioConfig& config, Ego& ego, Body& body, float struck_kg, float& x_m, float& y_m) {
+    if (body.status == BodyStatus::down) lie(config, body, x_m);
+    if (body.status != BodyStatus::carried) return 0;
+    if (!is_shed(config, ego, body)) return carry(config, ego, body, struck_kg, x_m, y_m);
+    shed_body(ego, body, x_m, y_m);
+    return 0;
+}
+
+float advance_hooked(const ScenarioConfig& config, Ego& ego, Vehicle& vehicle) {
+    if (vehicle.body.status != BodyStatus::carried) return 0;
+    if (!is_shed(config, ego, vehicle.body))
+        return carry(config, ego, vehicle.body, config.struck_vehicle_mass_kg, vehicle.x_m, vehicle.y_m);
+    shed_vehicle(ego, vehicle);
+    return 0;
+}
+
+}  // namespace
+
+float advance_bodies(const ScenarioConfig& config, WorldState& state) {
+    float impulse = 0;
+    for (int i = 0; i < state.walker_count; ++i) {
+        Walker& walker = state.walkers[i];
+        impulse += advance_body(config, state.ego, walker.body, config.struck_person_mass_kg, walker.x_m, walker.y_m);
+    }
+    for (int i = 0; i < state.vehicle_count; ++i) {
+        Vehicle& vehicle = state.vehicles[i];
+        impulse += vehicle.kind == ActorKind::cyclist
+                       ? advance_body(config, state.ego, vehicle.body, config.struck_cyclist_mass_kg, vehicle.x_m, vehicle.y_m)
+                       : advance_hooked(config, state.ego, vehicle);
+    }
+    return impulse;
+}
+
+}  // namespace semore::driving

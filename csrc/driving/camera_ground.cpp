@@ -1,0 +1,235 @@
+#include "camera_ground.hpp"
+
+#include "camera_dispatch.hpp"
+#include "camera_texture.hpp"
+
+#include <algorithm>
+
+namespace semore::driving {
+
+namespace {
+
+constexpr float dash_period_m = 9.0f, dash_half_m = 1.5f;
+constexpr float line_half_m = 0.075f, edge_line_inset_m = 0.18f;
+constexpr float kerb_width_m = 0.18f, gutter_width_m = 0.15f, gravel_width_m = 0.9f;
+constexpr float slab_m = 0.9f;
+
+struct GroundPaint {
+    Rgb asphalt, line, centre_line, kerb, slab, grass, median, gravel;
+};
+
+const GroundPaint& ground_paint() {
+    static const GroundPaint paint_box{paint(98, 99, 103), paint(232, 232, 226), paint(224, 178, 62), paint(176, 174, 168),
+                                       paint(158, 152, 144), paint(92, 124, 58), paint(120, 128, 92), paint(150, 140, 122)};
+    return paint_box;
+}
+
+// What one row of ground needs, all constant along the row.
+struct GroundRow {
+    float x0, y0, dx, dy;              // world position at the first pixel and its step
+    float half_along_m, half_across_m; // half a pixel's footprint
+    float grain_u, grain_v, grain_gain, patch_gain;
+    float dash_blur;                   // 1 where dashes have merged into an even tint
+    float median_half_m, lane_width_m, lanes_left, lanes_right, edge_left_m, edge_right_m, pavement_m, verge_m;
+    bool double_sided;
+    float dry;
+};
+
+struct Output {
+    float *r, *g, *b, *ar, *ag, *ab;
+    std::int32_t* ids;
+};
+
+inline float square_cover(float phase_m, float period_m, float half_m, float half_px) {
+    const float t = phase_m / period_m;
+    return stripe_cover(abs_of(t - floor_of(t) - 0.5f) * period_m, half_m, half_px);
+}
+
+SEMORE_CLONES
+void shade_row(const GroundRow& g, const GroundPaint& p, Rgb light, const float* grain, const float* patch, int count,
+               const Output& o) {
+    const float inverse_lane = 1.0f / g.lane_width_m;
+    for (int i = 0; i < count; ++i) {
+        const float wx = g.x0 + g.dx * static_cast<float>(i), wy = g.y0 + g.dy * static_cast<float>(i);
+        const bool on_left = wy > 0.0f;
+        const float from_centre = on_left ? wy : -wy;
+        const float lanes = on_left ? g.lanes_left : g.lanes_right;
+        const float beyond = from_centre - (on_left ? g.edge_left_m : g.edge_right_m);
+        const int gu = static_cast<int>(floor_of(wx * g.grain_u)) & 127, gv = static_cast<int>(floor_of(wy * g.grain_v)) & 127;
+        const int pu = static_cast<int>(floor_of(wx * 5.0f)) & 127, pv = static_cast<int>(floor_of(wy * 9.0f)) & 127;
+        const float noise = grain[gv * 128 + gu] * g.grain_gain;
+        const float blotch = patch[pv * 128 + pu] * g.patch_gain;
+
+        // Lane lines lie on multiples of the lane width; the outermost ones are edge lines.
+        const float s = from_centre - g.median_half_m;
+        const float q = s * inverse_lane;
+        float k = floor_of(q + 0.5f);
+        k = k < 0.0f ? 0.0f : k;
+        k = k > lanes ? lanes : k;
+        const bool edge = k == lanes, centre = k == 0.0f;
+        const bool dashed = centre ? g.double_sided : !edge;
+        const float inset = dashed ? 0.0f : (edge ? -edge_line_inset_m : edge_line_inset_m);
+        const float line = stripe_cover(abs_of(s - k * g.lane_width_m - inset), line_half_m, g.half_across_m);
+        float dash = square_cover(wx, dash_period_m, dash_half_m, g.half_along_m);
+        dash = dash + (2 * dash_half_m / dash_period_m - dash) * g.dash_blur;
+        float cover = line * (dashed ? dash : 1.0f);
+        cover = (beyond < 0.0f) & (s > -0.05f) ? cover : 0.0f;
+        const float worn = cover * (0.92f + blotch * 0.4f);
+
+        const float in_lane = abs_of(abs_of(q - floor_of(q) - 0.5f) * g.lane_width_m - 0.78f);
+        const float track = in_lane < 0.5f ? (0.5f - in_lane) * 0.22f : 0.0f;
+        const bool road = beyond < 0.0f, kerb = beyond < kerb_width_m, walk = beyond < g.pavement_m;
+        const bool gravel = beyond < g.verge_m, island = s < 0.0f;
+        const float slab_px = square_cover(wx, slab_m, 0.02f, g.half_along_m);
+        const float slab_py = square_cover(beyond, slab_m, 0.02f, g.half_across_m);
+        const float joint = 1.0f - 0.30f * (slab_px > slab_py ? slab_px : slab_py);
+        const float gutter = beyond > -gutter_width_m ? 0.86f : 1.0f;
+
+        const float road_tone = (1.0f - track + noise * 0.9f + blotch * 0.9f) * gutter;
+        const float walk_tone = kerb ? 1.0f + noise * 0.3f : joint * (1.0f + noise * 0.3f + blotch * 0.5f);
+        const float grass_tone = 1.0f + noise * 1.3f + blotch * 1.8f;
+        const bool paved = road & !island;
+        const float tone = paved ? road_tone : (walk ? walk_tone : grass_tone);
+        const auto pick = [&](float asphalt, float island_c, float kerb_c, float slab, float gravel_c, float grass, float line_c,
+                              float centre_c) {
+            float c = gravel ? gravel_c : grass;
+            c = walk ? (kerb ? kerb_c : slab) : c;
+            c = road ? (island ? island_c : asphalt) : c;
+            c *= tone;
+            const float l = centre ? centre_c : line_c;
+            return c + (l - c) * worn;
+        };
+        const float r = pick(p.asphalt.r, p.median.r, p.kerb.r, p.slab.r, p.gravel.r, p.grass.r, p.line.r, p.centre_line.r) * g.dry;
+        const float gr = pick(p.asphalt.g, p.median.g, p.kerb.g, p.slab.g, p.gravel.g, p.grass.g, p.line.g, p.centre_line.g) * g.dry;
+        const float b = pick(p.asphalt.b, p.median.b, p.kerb.b, p.slab.b, p.gravel.b, p.grass.b, p.line.b, p.centre_line.b) * g.dry;
+        o.ar[i] = r, o.ag[i] = gr, o.ab[i] = b;
+        o.r[i] = r * light.r, o.g[i] = gr * light.g, o.b[i] = b * light.b;
+        const int asphalt_id = cover > 0.45f ? static_cast<int>(ClassId::road_line) : static_cast<int>(ClassId::road);
+        int id = walk ? static_cast<int>(ClassId::sidewalk) : static_cast<int>(ClassId::terrain);
+        id = road ? (island ? static_cast<int>(ClassId::terrain) : asphalt_id) : id;
+        o.ids[i] = id << 8;
+    }
+}
+
+GroundRow ground_row(const RowScene& scene, float depth_m, float up_slope) {
+    const View& view = scene.view;
+    const RoadView& road = scene.scene.road;
+    const Vec3 centre = view.forward * depth_m + view.up * (up_slope * depth_m);
+    const float px_m = depth_m / view.focal_px;
+    const float left0 = (view.centre_px - 0.5f) * px_m;
+    GroundRow g{};
+    g.x0 = view.origin.x + centre.x + view.left.x * left0, g.dx = -view.left.x * px_m;
+    g.y0 = view.origin.y + centre.y + view.left.y * left0, g.dy = -view.left.y * px_m;
+    const float height = std::max(view.origin.z, 0.1f);
+    g.half_across_m = std::max(0.5f * px_m, 1e-4f);
+    g.half_along_m = std::max(0.5f * depth_m * px_m / height, g.half_across_m);
+    g.grain_u = 1.0f / std::max(0.03f, 1.4f * g.half_along_m);
+    g.grain_v = 1.0f / std::max(0.03f, 1.4f * g.half_across_m);
+    g.grain_gain = 0.075f / (1.0f + 0.35f * g.half_along_m);
+    g.patch_gain = 0.10f / (1.0f + 0.5f * g.half_along_m);
+    g.dash_blur = clamp(2.0f * g.half_along_m / dash_period_m * 1.6f - 0.8f, 0.0f, 1.0f);
+    g.median_half_m = 0.5f * road.median_width_m, g.lane_width_m = road.lane_width_m;
+    g.lanes_left = static_cast<float>(road.lanes_oncoming), g.lanes_right = static_cast<float>(road.lanes_forward);
+    g.edge_left_m = g.median_half_m + g.lanes_left * road.lane_width_m + road.shoulder_width_m;
+    g.edge_right_m = g.median_half_m + g.lanes_right * road.lane_width_m + road.shoulder_width_m;
+    g.pavement_m = road.pavement_width_m;
+    g.verge_m = road.town ? 0.0f : gravel_width_m;
+    g.double_sided = road.lanes_oncoming > 0 && road.median_width_m <= 0;
+    g.dry = 1.0f - 0.35f * scene.lighting.wetness;
+    return g;
+}
+
+// A wet road mirrors the sky, most at grazing angles.
+SEMORE_CLONES
+void add_sheen(Rgb sky, float amount, const std::int32_t* ids, const float* albedo, int count, float* r, float* g, float* b) {
+    for (int i = 0; i < count; ++i) {
+        const float share = ids[i] == static_cast<int>(ClassId::terrain) << 8 ? 0.0f : amount * (0.7f + albedo[i]);
+        r[i] += (sky.r - r[i]) * share;
+        g[i] += (sky.g - g[i]) * share;
+        b[i] += (sky.b - b[i]) * share;
+    }
+}
+
+// One row through a decal. (u0, v0) are its coordinates at the first column, in half sizes.
+SEMORE_CLONES
+void blend_decal(const GroundDecal& d, float u0, float du, float v0, float dv, int x0, int x1, const Output& o) {
+    const float inverse_soft = 1.0f / d.soft;
+    for (int i = x0; i < x1; ++i) {
+        const float u = abs_of(u0 + du * static_cast<float>(i)), v = abs_of(v0 + dv * static_cast<float>(i));
+        float a = (1.0f - u) * inverse_soft, b = (1.0f - v) * inverse_soft;
+        a = a < 0.0f ? 0.0f : (a > 1.0f ? 1.0f : a);
+        b = b < 0.0f ? 0.0f : (b > 1.0f ? 1.0f : b);
+        const float weight = a * b;
+        const float keep = 1.0f - d.shade * weight, glow = weight * weight;
+        o.r[i] = o.r[i] * keep + o.ar[i] * d.glow.r * glow;
+        o.g[i] = o.g[i] * keep + o.ag[i] * d.glow.g * glow;
+        o.b[i] = o.b[i] * keep + o.ab[i] * d.glow.b * glow;
+    }
+}
+
+struct RowPlace {
+    float depth_m, up_slope;
+    bool ground;
+};
+
+RowPlace row_place(const View& view, int row) {
+    const float up = (view.centre_px - static_cast<float>(row) - 0.5f) / view.focal_px;
+    const float falls = view.forward.z + up * view.up.z;
+    return {falls < -1e-4f ? -view.origin.z / falls : 0.0f, up, falls < -1e-4f};
+}
+
+}  // namespace
+
+bool ground_begins(const View& view, int row) { return row_place(view, row).ground; }
+
+void shade_ground(const RowScene& scene, int row, PixelRow& out) {
+    const RowPlace place = row_place(scene.view, row);
+    const GroundRow g = ground_row(scene, place.depth_m, place.up_slope);
+    const Output o{out.r.data(), out.g.data(), out.b.data(), out.ar.data(), out.ag.data(), out.ab.data(), out.ids.data()};
+    shade_row(g, ground_paint(), scene.ground_light, grain_noise(), smooth_noise(), out.size, o);
+    std::fill(out.depth_m.begin(), out.depth_m.end(), place.depth_m);
+    if (scene.lighting.wetness > 0) {
+        const float grazing = 1.0f / (1.0f + scene.view.origin.z * 6.0f / place.depth_m);
+        add_sheen(scene.lighting.horizon, scene.lighting.wetness * grazing * 0.8f, o.ids, o.ag, out.size, o.r, o.g, o.b);
+    }
+}
+
+void apply_decals(const RowScene& scene, int row, const std::vector<GroundDecal>& decals, PixelRow& out) {
+    const RowPlace place = row_place(scene.view, row);
+    if (!place.ground) return;
+    const GroundRow g = ground_row(scene, place.depth_m, place.up_slope);
+    const Output o{out.r.data(), out.g.data(), out.b.data(), out.ar.data(), out.ag.data(), out.ab.data(), out.ids.data()};
+    for (const GroundDecal& d : decals) {
+        if (row < d.row0 || row >= d.row1) continue;
+        const float iu = 1.0f / d.half_length_m, iv = 1.0f / d.half_width_m;
+        const float px = g.x0 - d.x, py = g.y0 - d.y;
+        blend_decal(d, (px * d.axis_x + py * d.axis_y) * iu, (g.dx * d.axis_x + g.dy * d.axis_y) * iu,
+                    (py * d.axis_x - px * d.axis_y) * iv, (g.dy * d.axis_x - g.dx * d.axis_y) * iv, d.column0, d.column1, o);
+    }
+}
+
+void Frame::add_decal(GroundDecal d) const {
+    if (view.origin.z <= 0) return;
+    int behind = 0;
+    const float size = static_cast<float>(view.size);
+    float left = size, right = 0, top = size, bottom = 0;
+    for (int i = 0; i < 4; ++i) {
+        const float u = (i & 1 ? d.half_length_m : -d.half_length_m), v = (i & 2 ? d.half_width_m : -d.half_width_m);
+        const Vec3 camera = view.to_camera({d.x + d.axis_x * u - d.axis_y * v, d.y + d.axis_y * u + d.axis_x * v, 0});
+        if (camera.x < near_plane_m) {
+            ++behind;
+            continue;
+        }
+        const ScreenPoint p = project(view, camera);
+        left = std::min(left, p.x), right = std::max(right, p.x);
+        top = std::min(top, p.y), bottom = std::max(bottom, p.y);
+    }
+    if (behind == 4) return;
+    if (behind > 0) left = 0, right = size, bottom = size;
+    const auto pixel = [&](float v) { return static_cast<int>(clamp(v, 0.0f, size)); };
+    d.column0 = pixel(left), d.column1 = pixel(right + 1);
+    d.row0 = pixel(top), d.row1 = pixel(bottom + 1);
+    if (d.column0 < d.column1 && d.row0 < d.row1) decals.push_back(d);
+}
+
+}  // namespace semore::driving

@@ -1,0 +1,358 @@
+#include "camera_raster.hpp"
+
+#include "camera_dispatch.hpp"
+#include "camera_texture.hpp"
+
+#include <algorithm>
+
+namespace semore::driving {
+
+namespace {
+
+constexpr int lane_padding = 16;
+constexpr int max_corners = 16;
+constexpr float coordinate_limit = 1e6f;
+
+// First pixel whose centre is at or beyond the coordinate.
+inline int first_pixel(float coordinate, int size) {
+    const float c = clamp(coordinate - 0.5f, -1.0f, static_cast<float>(size));
+    const int whole = static_cast<int>(c);
+    return whole + (c > static_cast<float>(whole) ? 1 : 0);
+}
+
+// A quantity that is linear on the screen.
+struct Plane {
+    float per_x = 0, per_y = 0, at_origin = 0;
+    float at(float x, float y) const { return at_origin + per_x * x + per_y * y; }
+};
+
+Plane fit_plane(const ScreenPoint& a, const ScreenPoint& b, const ScreenPoint& c, float qa, float qb, float qc) {
+    const float ux = b.x - a.x, uy = b.y - a.y, vx = c.x - a.x, vy = c.y - a.y;
+    const float area = ux * vy - uy * vx;
+    if (abs_of(area) < 1e-6f) return {0, 0, qa};
+    const float inverse = 1.0f / area, ub = qb - qa, vb = qc - qa;
+    Plane plane;
+    plane.per_x = (ub * vy - vb * uy) * inverse;
+    plane.per_y = (vb * ux - ub * vx) * inverse;
+    plane.at_origin = qa - plane.per_x * a.x - plane.per_y * a.y;
+    return plane;
+}
+
+float twice_area(const ScreenPoint& a, const ScreenPoint& b, const ScreenPoint& c) {
+    return (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x);
+}
+
+struct Spans {
+    const float *left, *right;
+    int row0, row1, size, stride;
+    float* depth;
+    std::uint32_t* surface;
+};
+
+SEMORE_CLONES
+void fill_flat(const Spans& s, Plane depth, float depth_min, float depth_max, std::uint32_t id) {
+    for (int row = s.row0; row < s.row1; ++row) {
+        const int x0 = std::max(0, first_pixel(s.left[row], s.size)), x1 = first_pixel(s.right[row], s.size);
+        float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
+        std::uint32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
+        const float start = depth.at(0.5f, static_cast<float>(row) + 0.5f);
+        for (int x = x0; x < x1; ++x) {
+            float d = start + depth.per_x * static_cast<float>(x);
+            d = d < depth_min ? depth_min : d;
+            d = d > depth_max ? depth_max : d;
+            const float old = z[x];
+            const std::uint32_t old_id = out[x];
+            z[x] = d > old ? d : old;
+            out[x] = d > old ? id : old_id;
+        }
+    }
+}
+
+struct WallPaint {
+    Plane depth, u_over_z, v_over_z;
+    float depth_min, depth_max;
+    std::uint32_t surface, seed;
+    float metres_per_px_at_1m;
+};
+
+template <class Pick>
+inline void fill_wall(const Spans& s, const WallPaint& w, Pick pick) {
+    for (int row = s.row0; row < s.row1; ++row) {
+        const int x0 = std::max(0, first_pixel(s.left[row], s.size)), x1 = first_pixel(s.right[row], s.size);
+        float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
+        std::uint32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
+        const float y = static_cast<float>(row) + 0.5f;
+        const float z0 = w.depth.at(0.5f, y), u0 = w.u_over_z.at(0.5f, y), v0 = w.v_over_z.at(0.5f, y);
+        for (int x = x0; x < x1; ++x) {
+            const float fx = static_cast<float>(x);
+            float d = z0 + w.depth.per_x * fx;
+            d = d < w.depth_min ? w.depth_min : d;
+            d = d > w.depth_max ? w.depth_max : d;
+            const float metres = 1.0f / d;
+            const float u = (u0 + w.u_over_z.per_x * fx) * metres, v = (v0 + w.v_over_z.per_x * fx) * metres;
+            const float px = metres * w.metres_per_px_at_1m;
+            const float u_px = abs_of(w.u_over_z.per_x - u * w.depth.per_x) * metres;
+            const std::uint32_t id = w.surface + static_cast<std::uint32_t>(pick(u, v, px, u_px));
+            const float old = z[x];
+            const std::uint32_t old_id = out[x];
+            z[x] = d > old ? d : old;
+            out[x] = d > old ? id : old_id;
+        }
+    }
+}
+
+SEMORE_CLONES
+void fill_facade(const Spans& s, const WallPaint& w) {
+    const std::uint32_t seed = w.seed;
+    fill_wall(s, w, [seed](float u, float v, float v_px, float u_px) { return facade_tone(u, v, v_px, u_px, seed); });
+}
+
+SEMORE_CLONES
+void fill_pickets(const Spans& s, const WallPaint& w) {
+    fill_wall(s, w, [](float u, float v, float v_px, float u_px) { return picket_tone(u, v, v_px, u_px); });
+}
+
+SEMORE_CLONES
+void fill_rail(const Spans& s, const WallPaint& w) {
+    fill_wall(s, w, [](float, float v, float v_px, float) { return rail_tone(v, v_px); });
+}
+
+SEMORE_CLONES
+void fill_cladding(const Spans& s, const WallPaint& w) {
+    fill_wall(s, w, [](float u, float v, float v_px, float u_px) { return cladding_tone(u, v, v_px, u_px); });
+}
+
+struct BlobPaint {
+    float x, y, inverse_rx, inverse_ry, depth, light_x, light_y, ragged;
+    std::uint32_t surface, seed;
+    const float* noise;
+};
+
+SEMORE_CLONES
+void fill_blob(const Spans& s, const BlobPaint& b) {
+    const int shift_u = static_cast<int>(b.seed & 127u), shift_v = static_cast<int>(b.seed >> 8 & 127u);
+    for (int row = s.row0; row < s.row1; ++row) {
+        const float v = (static_cast<float>(row) + 0.5f - b.y) * b.inverse_ry;
+        const float half = v * v < 1.0f ? std::sqrt(1.0f - v * v) / b.inverse_rx : 0.0f;
+        const int x0 = std::max(0, first_pixel(b.x - half, s.size)), x1 = first_pixel(b.x + half, s.size);
+        float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
+        std::uint32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
+        const float* noise_row = b.noise + ((static_cast<int>(v * 12.0f + 64.0f) + shift_v) & 127) * 128;
+        for (int x = x0; x < x1; ++x) {
+            const float u = (static_cast<float>(x) + 0.5f - b.x) * b.inverse_rx;
+            const float leaf = noise_row[(static_cast<int>(u * 12.0f + 64.0f) + shift_u) & 127] * b.ragged;
+            const float lit = u * b.light_x + v * b.light_y + leaf * 0.9f;
+            const std::uint32_t tone = (lit > -0.45f) + (lit > 0.05f) + (lit > 0.5f);
+            const bool inside = u * u + v * v + leaf * 0.45f + b.ragged * 0.2f < 1.0f;
+            const float old = z[x];
+            const std::uint32_t old_id = out[x];
+            const bool wins = (b.depth > old) & inside;
+            z[x] = wins ? b.depth : old;
+            out[x] = wins ? b.surface + tone : old_id;
+        }
+    }
+}
+
+// Keeps the part of a polygon beyond the near plane; Lerp interpolates a corner.
+template <class Corner, class Depth, class Lerp>
+int clip_near(const Corner* in, int count, Corner* out, Depth depth, Lerp lerp) {
+    int kept = 0;
+    for (int i = 0; i < count; ++i) {
+        const Corner& a = in[i];
+        const Corner& b = in[(i + 1) % count];
+        const float da = depth(a) - near_plane_m, db = depth(b) - near_plane_m;
+        if (da >= 0) out[kept++] = a;
+        if ((da >= 0) != (db >= 0)) out[kept++] = lerp(a, b, da / (da - db));
+    }
+    return kept;
+}
+
+struct DepthRange {
+    float low, high;
+};
+
+DepthRange depth_range(const ScreenPoint* p, int count) {
+    DepthRange range{p[0].inverse_depth, p[0].inverse_depth};
+    for (int i = 1; i < count; ++i) {
+        range.low = std::min(range.low, p[i].inverse_depth);
+        range.high = std::max(range.high, p[i].inverse_depth);
+    }
+    return range;
+}
+
+// Corner i of the fan triangle (0, i, i + 1) with the largest area: the best conditioned one for gradients.
+int widest_fan(const ScreenPoint* p, int count) {
+    int best = 1;
+    float best_area = -1;
+    for (int i = 1; i + 1 < count; ++i) {
+        const float area = abs_of(twice_area(p[0], p[i], p[i + 1]));
+        if (area > best_area) best = i, best_area = area;
+    }
+    return best;
+}
+
+float polygon_area(const ScreenPoint* p, int count) {
+    float area = 0;
+    for (int i = 1; i + 1 < count; ++i) area += twice_area(p[0], p[i], p[i + 1]);
+    return area;
+}
+
+}  // namespace
+
+std::uint32_t pack_light(Rgb light) {
+    const auto channel = [](float v) {
+        const float unit = clamp(v * (1.0f / packed_max), 0.0f, 1.0f);
+        return static_cast<std::uint32_t>(std::sqrt(unit) * 1023.0f + 0.5f);
+    };
+    return channel(light.r) | channel(light.g) << 10 | channel(light.b) << 20;
+}
+
+View make_view(const SceneView& scene, int size) {
+    const SinCos yaw = sin_cos(scene.camera_yaw_rad), pitch = sin_cos(scene.camera_pitch_rad);
+    const SinCos half_fov = sin_cos(scene.fov_deg * (3.14159265f / 360.0f));
+    View view;
+    view.size = size;
+    view.centre_px = static_cast<float>(size) * 0.5f;
+    view.focal_px = view.centre_px * half_fov.cos / half_fov.sin;
+    view.origin = {scene.camera_x_m, scene.camera_y_m, scene.camera_z_m};
+    view.forward = {pitch.cos * yaw.cos, pitch.cos * yaw.sin, pitch.sin};
+    view.left = {-yaw.sin, yaw.cos, 0};
+    view.up = {-pitch.sin * yaw.cos, -pitch.sin * yaw.sin, pitch.cos};
+    return view;
+}
+
+Raster::Raster(int size) : size_(size), stride_((size + lane_padding - 1) / lane_padding * lane_padding) {
+    const auto pixels = static_cast<std::size_t>(size_) * static_cast<std::size_t>(stride_);
+    inverse_depth_.resize(pixels);
+    surface_.resize(pixels);
+    left_.resize(static_cast<std::size_t>(size_));
+    right_.resize(static_cast<std::size_t>(size_));
+}
+
+void Raster::begin() {
+    std::fill(inverse_depth_.begin(), inverse_depth_.end(), 0.0f);
+    std::fill(surface_.begin(), surface_.end(), 0u);
+    base_.assign(1, 0u);
+    beam_.assign(1, 0u);
+    id_.assign(1, 0u);
+}
+
+std::uint32_t Raster::add_surface(Rgb base, Rgb beam, ClassId class_id, int instance_id) {
+    base_.push_back(pack_light(base));
+    beam_.push_back(pack_light(beam));
+    id_.push_back(static_cast<std::uint32_t>(class_id) << 8 | static_cast<std::uint32_t>(instance_id));
+    return static_cast<std::uint32_t>(base_.size() - 1);
+}
+
+Raster::Span Raster::scan_edges(const ScreenPoint* p, int count, float area) {
+    float top = p[0].y, bottom = p[0].y;
+    for (int i = 1; i < count; ++i) top = std::min(top, p[i].y), bottom = std::max(bottom, p[i].y);
+    const Span rows{std::max(0, first_pixel(top, size_)), std::min(size_, first_pixel(bottom, size_))};
+    for (int i = 0; i < count; ++i) {
+        const ScreenPoint &a = p[i], &b = p[i + 1 == count ? 0 : i + 1];
+        const bool down = a.y < b.y;
+        const ScreenPoint &upper = down ? a : b, &lower = down ? b : a;
+        const int row0 = std::max(rows.row0, first_pixel(upper.y, size_));
+        const int row1 = std::min(rows.row1, first_pixel(lower.y, size_));
+        if (row0 >= row1) continue;
+        const float slope = (lower.x - upper.x) / (lower.y - upper.y);
+        float x = upper.x + (static_cast<float>(row0) + 0.5f - upper.y) * slope;
+        float* side = down == (area > 0) ? right_.data() : left_.data();
+        for (int row = row0; row < row1; ++row, x += slope) side[row] = x;
+    }
+    return rows;
+}
+
+void Raster::screen_polygon(const ScreenPoint* points, int count, std::uint32_t surface) {
+    const float area = polygon_area(points, count);
+    if (abs_of(area) < 1e-9f) return;
+    const Span rows = scan_edges(points, count, area);
+    if (rows.row0 >= rows.row1) return;
+    const int i = widest_fan(points, count);
+    const DepthRange range = depth_range(points, count);
+    const Plane depth = fit_plane(points[0], points[i], points[i + 1], points[0].inverse_depth,
+                                  points[i].inverse_depth, points[i + 1].inverse_depth);
+    const Spans spans{left_.data(), right_.data(), rows.row0, rows.row1, size_, stride_, inverse_depth_.data(), surface_.data()};
+    fill_flat(spans, depth, range.low, range.high, surface);
+}
+
+void Raster::polygon(const View& view, const Vec3* camera, int count, std::uint32_t surface, float bias) {
+    Vec3 clipped[max_corners + 1];
+    bool near = false;
+    for (int i = 0; i < count; ++i) near |= camera[i].x < near_plane_m;
+    if (near) {
+        count = clip_near(camera, count, clipped, [](const Vec3& c) { return c.x; },
+                          [](const Vec3& a, const Vec3& b, float t) { return a + (b - a) * t; });
+        if (count < 3) return;
+        camera = clipped;
+    }
+    ScreenPoint points[max_corners + 1];
+    for (int i = 0; i < count; ++i) {
+        points[i] = project(view, camera[i]);
+        points[i].inverse_depth *= bias;
+    }
+    screen_polygon(points, count, surface);
+}
+
+void Raster::wall(const View& view, const WallVertex* corners, int count, std::uint32_t surface, Pattern pattern,
+                  std::uint32_t seed) {
+    WallVertex clipped[max_corners + 1];
+    const auto lerp = [](const WallVertex& a, const WallVertex& b, float t) {
+        return WallVertex{a.camera + (b.camera - a.camera) * t, mix(a.u, b.u, t), mix(a.v, b.v, t)};
+    };
+    count = clip_near(corners, count, clipped, [](const WallVertex& c) { return c.camera.x; }, lerp);
+    if (count < 3) return;
+    ScreenPoint p[max_corners + 1];
+    for (int i = 0; i < count; ++i) p[i] = project(view, clipped[i].camera);
+    const float area = polygon_area(p, count);
+    if (abs_of(area) < 1e-9f) return;
+    const Span rows = scan_edges(p, count, area);
+    if (rows.row0 >= rows.row1) return;
+    const int i = widest_fan(p, count);
+    const DepthRange range = depth_range(p, count);
+    const float za = p[0].inverse_depth, zb = p[i].inverse_depth, zc = p[i + 1].inverse_depth;
+    WallPaint paint;
+    paint.depth = fit_plane(p[0], p[i], p[i + 1], za, zb, zc);
+    paint.u_over_z = fit_plane(p[0], p[i], p[i + 1], clipped[0].u * za, clipped[i].u * zb, clipped[i + 1].u * zc);
+    paint.v_over_z = fit_plane(p[0], p[i], p[i + 1], clipped[0].v * za, clipped[i].v * zb, clipped[i + 1].v * zc);
+    paint.depth_min = range.low, paint.depth_max = range.high;
+    paint.surface = surface, paint.seed = seed;
+    paint.metres_per_px_at_1m = 1.0f / view.focal_px;
+    const Spans spans{left_.data(), right_.data(), rows.row0, rows.row1, size_, stride_, inverse_depth_.data(), surface_.data()};
+    switch (pattern) {
+        case Pattern::flat: return fill_flat(spans, paint.depth, range.low, range.high, surface);
+        case Pattern::facade: return fill_facade(spans, paint);
+        case Pattern::pickets: return fill_pickets(spans, paint);
+        case Pattern::rail: return fill_rail(spans, paint);
+        case Pattern::cladding: return fill_cladding(spans, paint);
+    }
+}
+
+void Raster::limb(const View& view, Vec3 camera_a, Vec3 camera_b, float width_a_m, float width_b_m, std::uint32_t surface) {
+    if (camera_a.x < near_plane_m || camera_b.x < near_plane_m) return;
+    const ScreenPoint a = project(view, camera_a), b = project(view, camera_b);
+    const float dx = b.x - a.x, dy = b.y - a.y;
+    const float length = std::sqrt(dx * dx + dy * dy);
+    const float nx = length > 1e-4f ? -dy / length : 1.0f, ny = length > 1e-4f ? dx / length : 0.0f;
+    const float wa = 0.5f * std::max(width_a_m * view.focal_px * a.inverse_depth, 1.0f);
+    const float wb = 0.5f * std::max(width_b_m * view.focal_px * b.inverse_depth, 1.0f);
+    const ScreenPoint quad[4] = {{a.x + nx * wa, a.y + ny * wa, a.inverse_depth},
+                                 {b.x + nx * wb, b.y + ny * wb, b.inverse_depth},
+                                 {b.x - nx * wb, b.y - ny * wb, b.inverse_depth},
+                                 {a.x - nx * wa, a.y - ny * wa, a.inverse_depth}};
+    screen_polygon(quad, 4, surface);
+}
+
+void Raster::blob(const View& view, Vec3 camera, float half_width_m, float half_height_m, std::uint32_t surface,
+                  float light_x, float light_y, float ragged, std::uint32_t seed) {
+    if (camera.x < near_plane_m) return;
+    const ScreenPoint p = project(view, camera);
+    const float scale = view.focal_px * p.inverse_depth;
+    const float rx = std::max(half_width_m * scale, 0.6f), ry = std::max(half_height_m * scale, 0.6f);
+    const int row0 = std::max(0, first_pixel(p.y - ry, size_)), row1 = std::min(size_, first_pixel(p.y + ry, size_));
+    if (row0 >= row1 || p.x + rx < 0 || p.x - rx > static_cast<float>(size_)) return;
+    const Spans spans{nullptr, nullptr, row0, row1, size_, stride_, inverse_depth_.data(), surface_.data()};
+    fill_blob(spans, {p.x, p.y, 1.0f / rx, 1.0f / ry, p.inverse_depth, light_x, light_y, ragged, surface, seed, smooth_noise()});
+}
+
+}  // namespace semore::driving

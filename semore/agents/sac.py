@@ -1,0 +1,264 @@
+"""The one learner: soft actor-critic over a representation (eqs 10-12)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semore.batch import Draws, TensorBatch
+from semore.config import AgentConfig
+from semore.networks import Actor, PolicySample, TwinCritic, mlp
+from semore.ops import Ops
+from semore.representations import Encoded, Guidance, Inputs, ObservationSpec, Representation, UpdateContext
+from semore.temperature import FixedTemperature, LearnedTemperature, Temperature
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class Agent(nn.Module):
+    """Acts and learns. One joint objective moves encoder, critic and auxiliary heads; the actor reads detached maps."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        spec: ObservationSpec,
+        make_representation: Callable[[], Representation],
+        ops: Ops,
+        device: torch.device,
+    ) -> None:
+        super().__init__()
+        self.config, self.spec, self.ops, self.device = config, spec, ops, device
+        self.dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+        self.representation = make_representation()
+        feature_dim = self.representation.feature_dim
+        self.critic = TwinCritic(
+            feature_dim + spec.action_dim, config.hidden_dim, config.hidden_layers, config.layer_norm
+        )
+        self.actor = Actor(
+            self.representation.make_heads(),
+            mlp(feature_dim, config.hidden_dim, config.hidden_layers, 2 * spec.action_dim, config.layer_norm),
+            (config.log_std_min, config.log_std_max),
+        )
+        self.temperature = _temperature(config, spec.action_dim)
+        self.to(device)
+        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
+        self.target_representation = _frozen_copy(self.representation)
+        self.target_critic = _frozen_copy(self.critic)
+        self.optimisers = self._make_optimisers()
+        self._ema = (
+            self._pairs(self.representation, self.target_representation),
+            self._pairs(self.critic, self.target_critic),
+        )
+
+    def _make_optimisers(self) -> dict[str, torch.optim.Adam]:
+        rate = self.config.learning_rate
+        joint = [*self.representation.parameters(), *self.critic.parameters()]
+        optimisers = {
+            "critic": torch.optim.Adam(joint, lr=rate, fused=True),
+            "actor": torch.optim.Adam(self.actor.parameters(), lr=rate, fused=True),
+        }
+        temperature = list(self.temperature.parameters())
+        if temperature:
+            optimisers["temperature"] = torch.optim.Adam(
+                temperature, lr=self.config.temperature_learning_rate, betas=(0.5, 0.999), fused=True
+            )
+        return optimisers
+
+    @staticmethod
+    def _pairs(online: nn.Module, target: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+        return list(online.parameters()), list(target.parameters())
+
+    @torch.no_grad()
+    def act(self, frames: Tensor, noise: Tensor | None) -> Tensor:
+        """Chooses actions.
+
+        Args:
+            frames: uint8 [N, K, 3, H, W] on the learner's device.
+            noise: float32 [N, A] standard normal; None for the deterministic policy (tanh of the mean).
+
+        Returns:
+            float32 [N, A] in [-1, 1].
+        """
+        with self._autocast():
+            maps = self.representation.encode(self.representation.prepare(frames, self.dtype)).maps
+            if noise is None:
+                silent = torch.zeros(len(frames), self.spec.action_dim, device=self.device)
+                deterministic: PolicySample = self.actor(maps, silent)
+                return deterministic.mean
+            sampled: PolicySample = self.actor(maps, noise)
+            return sampled.action
+
+    @torch.no_grad()
+    def attention(self, frames: Tensor) -> Tensor | None:
+        """Where the representation looks, [N, h, w], or None."""
+        with self._autocast():
+            return self.representation.attention(self.representation.prepare(frames, self.dtype))
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> Draws:
+        """Draws one update's random numbers on the CPU and moves them to the learner's device."""
+        views, boots = self.representation.observation_views, self.representation.bootstrap_views
+        actions, reach = self.spec.action_dim, self.config.shift_pixels
+
+        def shift(count: int) -> Tensor:
+            return torch.randint(-reach, reach + 1, (count, batch_size, 2), generator=generator).to(self.device)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator).to(self.device)
+
+        return Draws(
+            observation_shift=shift(views),
+            bootstrap_shift=shift(boots),
+            bootstrap_noise=normal(boots, batch_size, actions),
+            actor_noise=normal(batch_size * views, actions),
+        )
+
+    def update(self, batch: TensorBatch, draws: Draws, train_actor: bool, move_targets: bool) -> dict[str, Tensor]:
+        """One gradient step on the joint objective, then actor and targets where due.
+
+        No host synchronisation happens inside, so the same function runs eager, compiled or captured.
+
+        Returns:
+            Detached scalars by name.
+        """
+        views = self.representation.observation_views
+        with self._autocast():
+            inputs = self._views(batch, draws)
+            observation = self.representation.encode(inputs, self.target_representation)
+            target, following = self._bootstrap(batch, draws)
+            context = UpdateContext(
+                batch=_repeat(batch, views),
+                draws=draws,
+                observation=observation,
+                following=following,
+                target=self.target_representation,
+            )
+            metrics = self._update_critic(context, target.repeat(views))
+            if train_actor:
+                metrics |= self._update_actor(observation, draws)
+        if move_targets:
+            self._move_targets()
+        self.representation.after_update()
+        return metrics
+
+    def _views(self, batch: TensorBatch, draws: Draws) -> Inputs:
+        """The observation under each view's shift, views stacked along the batch."""
+        views = len(draws.observation_shift)
+        frames = (
+            batch.frames[:, : self.spec.stack].repeat(views, 1, 1, 1, 1)
+            if views > 1
+            else batch.frames[:, : self.spec.stack]
+        )
+        guidance = Guidance(mask=batch.mask.repeat(views, 1, 1), present=batch.has_mask.repeat(views))
+        return self._prepare(frames, draws.observation_shift.flatten(0, 1), guidance)
+
+    def _prepare(self, frames: Tensor, shift: Tensor, guidance: Guidance | None = None) -> Inputs:
+        """Inputs; without guidance for all but the observation, since targets value what the acting policy will see."""
+        return self.representation.prepare(frames, self.dtype, shift if self.config.shift_pixels else None, guidance)
+
+    @torch.no_grad()
+    def _bootstrap(self, batch: TensorBatch, draws: Draws) -> tuple[Tensor, Encoded | None]:
+        """The critic's target [B], averaged over views, and the next observation's encoding where it is needed."""
+        stack, n_step = self.spec.stack, self.spec.n_step
+        last = batch.frames[:, n_step : n_step + stack]
+        targets, online = [], None
+        for shift, noise in zip(draws.bootstrap_shift, draws.bootstrap_noise, strict=True):
+            inputs = self._prepare(last, shift)
+            online = self.representation.encode(inputs)
+            slow = self.target_representation.encode(inputs) if self.config.target_encoder else online
+            sample = self.actor(online.maps, noise)
+            value = self.target_critic(slow.feature, sample.action).amin(0)
+            targets.append(value - self.temperature.value() * sample.log_prob)
+        target = batch.nstep_return + batch.bootstrap_discount * torch.stack(targets).mean(0)
+        if not self.representation.needs_following:
+            return target, None
+        if n_step == 1:
+            return target, online
+        following = self._prepare(batch.frames[:, 1 : stack + 1], draws.observation_shift[0])
+        return target, self.representation.encode(following)
+
+    def _update_critic(self, context: UpdateContext, target: Tensor) -> dict[str, Tensor]:
+        """Eq 12: the critic's loss and the auxiliary losses in one backward pass."""
+        intrinsic = self.representation.intrinsic_reward(context)
+        if intrinsic is not None:
+            target = target + intrinsic
+        q = self.critic(context.observation.feature, context.batch.action)
+        losses = {"critic": F.mse_loss(q, target.expand_as(q), reduction="none").mean(1).sum()}
+        losses |= self.representation.auxiliary_losses(context)
+        optimiser = self.optimisers["critic"]
+        optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+        metrics = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        return metrics | {"q/mean": q.detach().mean(), "q/target": target.mean()}
+
+    def _update_actor(self, observation: Encoded, draws: Draws) -> dict[str, Tensor]:
+        """Eq 11 on the shared, detached features; then the temperature."""
+        maps = tuple(m.detach() for m in observation.maps)
+        sample = self.actor(maps, draws.actor_noise)
+        q = self.critic(observation.feature.detach(), sample.action).amin(0)
+        loss = (self.temperature.value() * sample.log_prob - q).mean()
+        self._step("actor", loss, self.actor.parameters())
+        entropy = -sample.log_prob.detach().mean()
+        metrics = {
+            "loss/actor": loss.detach(),
+            "policy/entropy": entropy,
+            "policy/temperature": self.temperature.value(),
+        }
+        if "temperature" in self.optimisers:
+            temperature_loss = self.temperature.loss(sample.log_prob.detach())
+            self._step("temperature", temperature_loss, self.temperature.parameters())
+        return metrics
+
+    def _step(self, optimiser: str, loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
+        """Steps one optimiser with gradients for its own parameters alone: the critic's stay untouched."""
+        owned = list(parameters)
+        for parameter, gradient in zip(owned, torch.autograd.grad(loss, owned), strict=True):
+            parameter.grad = gradient
+        self.optimisers[optimiser].step()
+
+    @torch.no_grad()
+    def _move_targets(self) -> None:
+        for (online, target), tau in zip(self._ema, (self.config.encoder_tau, self.config.critic_tau), strict=True):
+            torch._foreach_lerp_(target, online, tau)
+
+    def set_progress(self, fraction: float) -> None:
+        """Sets the learning rates for a run that is `fraction` in [0, 1] done."""
+        scale = 1 + fraction * (self.config.final_learning_rate_fraction - 1)
+        for name in ("critic", "actor"):
+            for group in self.optimisers[name].param_groups:
+                group["lr"] = self.config.learning_rate * scale
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+
+def _temperature(config: AgentConfig, action_dim: int) -> Temperature:
+    if config.fixed_temperature:
+        return FixedTemperature(config.initial_temperature)
+    target = -float(action_dim) if config.target_entropy is None else config.target_entropy
+    return LearnedTemperature(config.initial_temperature, target)
+
+
+def _frozen_copy(module: ModuleT) -> ModuleT:
+    """A copy that no optimiser owns."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+def _repeat(batch: TensorBatch, views: int) -> TensorBatch:
+    """The batch once per view, along the batch dimension; the frames stay as they are."""
+    if views == 1:
+        return batch
+    return TensorBatch(
+        frames=batch.frames,
+        mask=batch.mask,
+        has_mask=batch.has_mask.repeat(views),
+        action=batch.action.repeat(views, 1),
+        reward=batch.reward.repeat(views),
+        nstep_return=batch.nstep_return.repeat(views),
+        bootstrap_discount=batch.bootstrap_discount.repeat(views),
+    )

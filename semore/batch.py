@@ -1,0 +1,48 @@
+"""A minibatch as tensors, and the random numbers one update consumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorBatch:
+    """What the replay buffer gathers, on the learner's device.
+
+    With K frames in a stack and n-step returns a sample holds K + n consecutive frames: the observation is the first K,
+    the next observation starts one later, the bootstrap observation n later.
+    """
+
+    frames: Tensor
+    """uint8 [B, K + n, 3, H, W], oldest first."""
+    mask: Tensor
+    """uint8 [B, H, W], the guidance mask of the observation's newest frame; zeros where absent."""
+    has_mask: Tensor
+    """bool [B]."""
+    action: Tensor
+    """float32 [B, A]."""
+    reward: Tensor
+    """float32 [B], one step's."""
+    nstep_return: Tensor
+    """float32 [B], discounted sum over the n steps."""
+    bootstrap_discount: Tensor
+    """float32 [B], discount^n, or 0 where the episode terminated within the n steps."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draws:
+    """Random numbers of one update, drawn outside so that every backend sees the same.
+
+    V is the number of augmented views of the observation, K of the bootstrap observation (1 but for DrQ).
+    """
+
+    observation_shift: Tensor
+    """int64 [V, B, 2]."""
+    bootstrap_shift: Tensor
+    """int64 [K, B, 2]."""
+    bootstrap_noise: Tensor
+    """float32 [K, B, A], standard normal."""
+    actor_noise: Tensor
+    """float32 [B, A], standard normal."""

@@ -1,0 +1,136 @@
+"""The hot operations, as plain PyTorch: what they mean, differentiable, on any device.
+
+Each function is the definition that a fast twin must equal. A learner receives them as one frozen `Ops` value, so a
+twin is swapped in by passing another value and nothing is dispatched at call time.
+
+Shape legend: B batch, K frames in a stack, H and W image sides, C channels, h and w map sides, N query positions,
+M key positions, D channels of a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SSIM_K1 = 0.01  # Wang et al. 2004, the constants every SSIM uses
+SSIM_K2 = 0.03
+SSIM_MIN_RANGE = 1e-2  # keeps the constants above zero when the knowledge map is flat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputSpec:
+    """What the encoders eat."""
+
+    offset: float
+    """Subtracted from x/255 in the stack; the residuals are centred as they are."""
+    residual: Literal["none", "signed", "absolute"]
+    """Motion input: absent, o_t - o_{t-1}, or its magnitude."""
+    masked: bool
+    """Whether the stack is also wanted under the guidance mask."""
+    dtype: torch.dtype
+    """float32 or bfloat16."""
+
+
+def random_shift(x_BCHW: Tensor, shift_B2: Tensor) -> Tensor:
+    """Moves each sample's picture by (dy, dx) pixels and repeats its border (DrQ's random shift).
+
+    Args:
+        x_BCHW: any dtype.
+        shift_B2: int64, row and column offset into the picture: output[y, x] = input[y + dy, x + dx], clamped.
+    """
+    batch, _, height, width = x_BCHW.shape
+    rows_BH = (torch.arange(height, device=x_BCHW.device) + shift_B2[:, :1]).clamp_(0, height - 1)
+    cols_BW = (torch.arange(width, device=x_BCHW.device) + shift_B2[:, 1:]).clamp_(0, width - 1)
+    flat_BP = (rows_BH[:, :, None] * width + cols_BW[:, None, :]).view(batch, 1, -1)
+    flat_BCP = flat_BP.expand(-1, x_BCHW.shape[1], -1)
+    return x_BCHW.flatten(2).gather(2, flat_BCP).view_as(x_BCHW)
+
+
+def encoder_inputs(
+    frames_BKCHW: Tensor, shift_B2: Tensor | None, mask_BHW: Tensor | None, spec: InputSpec
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Everything the encoders eat, from uint8 frames.
+
+    Args:
+        frames_BKCHW: uint8, oldest first.
+        shift_B2: int64 random shift, the same for all frames of a sample and its mask; None for none.
+        mask_BHW: uint8 mask of the newest frame; needed if `spec.masked`.
+        spec: what is wanted.
+
+    Returns:
+        stack [B, 3K, H, W] = x/255 - offset; residual [B, 3(K-1), H, W] = (o_t - o_{t-1})/255, newest first, or None;
+        masked [B, 3K, H, W] = x m/255^2 - offset, the mask on every frame, centred after masking (eq 5), or None.
+        All channels_last in `spec.dtype`.
+    """
+    x_BCHW = frames_BKCHW.flatten(1, 2)
+    if shift_B2 is not None:
+        x_BCHW = random_shift(x_BCHW, shift_B2)
+    stack = _scaled(x_BCHW, 1 / 255)
+    masked = None
+    if spec.masked:
+        if mask_BHW is None:
+            raise ValueError("masked inputs need a mask")
+        mask_B1HW = mask_BHW[:, None] if shift_B2 is None else random_shift(mask_BHW[:, None], shift_B2)
+        masked = (stack * (mask_B1HW.float() * (1 / 255))).sub_(spec.offset).to(spec.dtype)
+    residual = None
+    if spec.residual != "none":
+        signed = x_BCHW.unflatten(1, frames_BKCHW.shape[1:3]).to(torch.int16).diff(dim=1).flip(1)
+        signed = signed.abs_() if spec.residual == "absolute" else signed
+        residual = _scaled(signed.flatten(1, 2), 1 / 255).to(spec.dtype)
+    return stack.sub_(spec.offset).to(spec.dtype), residual, masked
+
+
+def _scaled(x_BCHW: Tensor, factor: float) -> Tensor:
+    """float32 channels_last, so that rounding to a narrower type happens once, at the end."""
+    return x_BCHW.to(torch.float32, memory_format=torch.channels_last).mul_(factor)
+
+
+def interaction(q_BND: Tensor, k_BMD: Tensor, v_motion_BMD: Tensor, v_semantic_BND: Tensor) -> tuple[Tensor, Tensor]:
+    """Bidirectional cross-attention from one score matrix (eqs 6-7).
+
+    S = Q K^T / sqrt(D). Each semantic position gathers motion, softmax over the rows of S; each motion position
+    gathers semantics, softmax over the rows of S^T.
+
+    Returns:
+        (gathered motion [B, N, D], gathered semantics [B, M, D]).
+    """
+    scores_BNM = torch.bmm(q_BND, k_BMD.transpose(1, 2)) * q_BND.shape[-1] ** -0.5
+    to_semantic_BND = torch.bmm(scores_BNM.softmax(2), v_motion_BMD)
+    to_motion_BMD = torch.bmm(scores_BNM.softmax(1).transpose(1, 2), v_semantic_BND)
+    return to_semantic_BND, to_motion_BMD
+
+
+def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
+    """1 - SSIM between feature maps, per sample [B] (eq 5; the loss of Zhao et al. 2016).
+
+    Uniform windows without padding, dynamic range from `y` (the knowledge map) per sample, computed in float32.
+    `y` is the reference; gradients flow into both unless the caller detaches.
+    """
+    x, y = x_BChw.float(), y_BChw.float()
+    value_range = (y.amax((1, 2, 3)) - y.amin((1, 2, 3))).detach().clamp_min(SSIM_MIN_RANGE)
+    c1 = (SSIM_K1 * value_range).square()[:, None, None, None]
+    c2 = (SSIM_K2 * value_range).square()[:, None, None, None]
+    moments = F.avg_pool2d(torch.cat((x, y, x * x, y * y, x * y), 1), window, 1)
+    mean_x, mean_y, xx, yy, xy = moments.chunk(5, 1)
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
+    structure = (2 * (xy - mean_x * mean_y) + c2) / (xx - mean_x.square() + yy - mean_y.square() + c2)
+    return 1 - (luminance * structure).mean((1, 2, 3))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ops:
+    """The operations a learner is built with; each field has the signature of the function of that name."""
+
+    encoder_inputs: Callable[
+        [Tensor, Tensor | None, Tensor | None, InputSpec], tuple[Tensor, Tensor | None, Tensor | None]
+    ]
+    interaction: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    ssim_distance: Callable[[Tensor, Tensor, int], Tensor]
+
+
+REFERENCE = Ops(encoder_inputs=encoder_inputs, interaction=interaction, ssim_distance=ssim_distance)

@@ -1,0 +1,27 @@
+"""Representations: what a learner sees with."""
+
+from semore.representations.base import (
+    Encoded,
+    EncoderConfig,
+    Guidance,
+    Inputs,
+    ObservationSpec,
+    Representation,
+    UpdateContext,
+)
+from semore.representations.pixel import PixelRepresentation
+from semore.representations.semore import (
+    SemoreRepresentation,
+)
+
+__all__ = [
+    "Encoded",
+    "EncoderConfig",
+    "Guidance",
+    "Inputs",
+    "ObservationSpec",
+    "PixelRepresentation",
+    "Representation",
+    "SemoreRepresentation",
+    "UpdateContext",
+]

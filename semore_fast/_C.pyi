@@ -1,0 +1,130 @@
+"""Types of the C++ extension; the wrappers in semore_fast document each call."""
+
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+# Replay buffer (csrc/bindings/replay.cpp)
+
+@final
+class ReplayBuffer:
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        num_envs: int,
+        frame_shape: tuple[int, int, int],
+        action_dim: int,
+        stack: int,
+        n_step: int,
+        discount: float,
+        masks: bool,
+        threads: int,
+    ) -> None: ...
+    def begin(self, env_ids: npt.NDArray[np.int64], frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]: ...
+    def add(
+        self,
+        env_ids: npt.NDArray[np.int64],
+        actions: npt.NDArray[np.float32],
+        rewards: npt.NDArray[np.float32],
+        terminated: npt.NDArray[np.bool_],
+        truncated: npt.NDArray[np.bool_],
+        next_frames: npt.NDArray[np.uint8],
+        admit: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.int64]: ...
+    def set_masks(self, frame_ids: npt.NDArray[np.int64], masks: npt.NDArray[np.uint8]) -> int: ...
+    def gather(
+        self,
+        indices: npt.NDArray[np.int64],
+        frames: npt.NDArray[np.uint8],
+        masks: npt.NDArray[np.uint8],
+        has_mask: npt.NDArray[np.bool_],
+        action: npt.NDArray[np.float32],
+        reward: npt.NDArray[np.float32],
+        nstep_return: npt.NDArray[np.float32],
+        bootstrap_discount: npt.NDArray[np.float32],
+    ) -> None: ...
+    def stats(self) -> dict[str, int]: ...
+    def state_arrays(self) -> dict[str, npt.NDArray[Any]]: ...
+    def load_state_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> None: ...
+    def __len__(self) -> int: ...
+
+# Driving simulator (csrc/bindings/driving.cpp)
+
+RESULT_DTYPE: np.dtype[np.void]
+"""TickResult: float32 reward, reward_progress, reward_collision, reward_brake, reward_steer, distance_m,
+crash_intensity_ns, steer_abs, brake; int32 frames, new_hits; uint8 end. Sums over a step's frames, but for `end`."""
+END_REASONS: tuple[str, ...]
+CLASS_IDS: dict[str, int]
+ACTOR_ROWS: int
+
+class ResetNeededError(RuntimeError):
+    """An environment that has ended, or was never reset, was asked to go on."""
+
+class SimulatorOutputs:
+    """Checked output arrays of one simulator; see `Simulator.outputs`."""
+
+class Simulator:
+    """N driving worlds with cameras, stepped and rendered in one call.
+
+    Arrays are caller-owned, C contiguous and of exactly the shape and type named; anything else raises `TypeError` or
+    `ValueError` naming the argument. Calls touch only the rows where `which` (bool [N]) is true, and release the GIL.
+    Two threads must not call one simulator at once (`RuntimeError`). Results do not depend on `threads`.
+    """
+
+    def __init__(
+        self,
+        *,
+        scenario: dict[str, Any],
+        num_envs: int,
+        image_size: int,
+        supersample: int,
+        threads: int,
+        channels_last: bool,
+    ) -> None:
+        """`scenario` holds every field of ScenarioConfig by name; a missing or unknown name raises `ValueError`."""
+
+    def outputs(
+        self,
+        *,
+        results: npt.NDArray[np.void],
+        ego: npt.NDArray[np.float32] | None,
+        actors: npt.NDArray[np.float32] | None,
+        rgb: npt.NDArray[np.uint8] | None,
+        class_ids: npt.NDArray[np.uint8] | None,
+        instance_ids: npt.NDArray[np.uint8] | None,
+    ) -> SimulatorOutputs:
+        """Check and keep the arrays that calls write into.
+
+        results RESULT_DTYPE [N]; ego float32 [N, 4]; actors float32 [N, ACTOR_ROWS, 8]; rgb uint8 [N, 3, H, W] or
+        [N, H, W, 3]; class_ids and instance_ids uint8 [N, H, W], only together with rgb. None leaves one out; without
+        rgb nothing is rendered.
+        """
+
+    def reset(self, seeds: npt.NDArray[np.uint64], which: npt.NDArray[np.bool_], out: SimulatorOutputs) -> None:
+        """Start episodes from seeds [N]; their results become zero."""
+
+    def step(
+        self, actions: npt.NDArray[np.float32], frames: int, which: npt.NDArray[np.bool_], out: SimulatorOutputs
+    ) -> None:
+        """Hold actions [N, 2] for up to `frames` frames, less where an episode ends.
+
+        Raises `ResetNeededError`, or `ValueError` for non-finite actions, before any world moves.
+        """
+
+    def observe(self, which: npt.NDArray[np.bool_], out: SimulatorOutputs) -> None:
+        """Write the current state and frame again; results become zero."""
+
+    def view(self, env: int, image_size: int, supersample: int, rgb: npt.NDArray[np.uint8]) -> None:
+        """One environment at another size, rgb [image_size, image_size, 3]."""
+
+    def privileged_actions(self, actions: npt.NDArray[np.float32]) -> None:
+        """Fill actions [N, 2] from a planner that knows every actor; zero for ended environments."""
+
+    def save_state(self) -> bytes: ...
+    def load_state(self, state: bytes) -> None:
+        """Go on where save_state was called, bit for bit; changes nothing when it raises `ValueError`."""
+
+def scenario_presets() -> dict[str, dict[str, Any]]:
+    """The C++ values of "defaults", "jw", "hb" and "hw", by field name."""

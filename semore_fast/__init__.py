@@ -1,0 +1,1 @@
+"""How fast Semore is: the trainer, its simulator and the fast twins of what `semore` defines."""

@@ -1,0 +1,243 @@
+"""Everything that decides a run, as one frozen value, and the presets it starts from.
+
+Imports nothing heavy: `--help` reads this file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from semore.config import AgentConfig, SemoreConfig
+from semore_fast.errors import UserError
+
+ScenarioName = Literal["jw", "hb", "hw"]
+AgentName = Literal["semore", "semore-m1", "semore-m2", "semore-m3", "sac"]
+PresetName = Literal["paper", "dmr", "laptop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvConfig:
+    """The simulator's camera and clock."""
+
+    image_size: int = 128
+    """Side of the square picture, pixels."""
+    supersample: int = 1
+    """Draw the picture this many times larger and average."""
+    action_repeat: int = 1
+    """Frames an action is held; rewards are summed."""
+    weather: Literal["scenario", "day", "dusk", "midnight", "rain", "fog"] = "scenario"
+    """Light and weather; `scenario` takes the scenario's own."""
+    reward: Literal["dmr", "zhang"] = "dmr"
+    """Reward formula (docs/simulator.md)."""
+    max_episode_frames: int = 500
+    """Frames to the time limit (25 s at 20 frames a second)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayConfig:
+    """What is kept and how it is sampled."""
+
+    capacity: int = 0
+    """Frames kept; 0 keeps every frame of the run."""
+    batch_size: int = 128
+    """Transitions in a minibatch."""
+    n_step: int = 1
+    """Steps of reward before the bootstrap."""
+    discount: float = 0.99
+    """Per step."""
+    random_frames: int = 1000
+    """Frames driven at random before learning starts."""
+    updates_per_step: float = 1.0
+    """Gradient steps for each step of each environment."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuidanceConfig:
+    """How frames get their masks and verdicts. Only guided methods (semore, semore-m3) use them."""
+
+    key_frame_interval: int = 1
+    """Annotate every n-th step of each environment."""
+    missed: float = 0.0
+    """Share of answers that go missing, to study a real model's faults."""
+    false: float = 0.0
+    """Share of answers that are wrong."""
+    late: float = 0.0
+    """Share of masks that arrive late."""
+    late_steps: int = 8
+    """How late, in steps."""
+    selective: bool = True
+    """Let the judge screen early experience (selective replay)."""
+    selective_fraction: float = 0.1
+    """Share of the run during which it screens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationConfig:
+    """How often and how thoroughly a run is measured. Evaluation has its own simulators and seeds."""
+
+    every_frames: int = 10_000
+    """Frames between evaluations."""
+    episodes: int = 20
+    """Episodes of each; 20 are good to about 20 points of return."""
+    final_episodes: int = 60
+    """Episodes of the last one, seen and not drawn."""
+    envs: int = 10
+    """Episodes driven at a time."""
+    driver_episodes: int = 20
+    """Episodes of each reference driver after the run, for the plot; 0 leaves them out."""
+    videos: int = 1
+    """Episodes to film after the run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """One training run."""
+
+    scenario: ScenarioName = "jw"
+    """jw: JayWalk, pedestrians cross; hb: HighBeam, a cyclist and oncoming lights at midnight; hw: HighWay, traffic."""
+    agent: AgentName = "semore"
+    """The method; `python -m semore_fast.info` describes them."""
+    preset: PresetName = "paper"
+    """Where the other settings start from: paper (128 px, batch 128, 110 000 frames), dmr (its published values) or
+    laptop (64 px, small networks). Default: paper with a GPU, laptop without."""
+    frames: int = 110_000
+    """Simulator frames to train for."""
+    seed: int = 1
+    """Of everything: networks, exploration, minibatches, simulator."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to learn."""
+    threads: int = 0
+    """CPU threads for PyTorch; 0 takes all cores. Two runs with 1 each beat one with 2."""
+    kernels: Literal["auto", "reference", "cpp", "triton"] = "auto"
+    """Backend of the hot operations."""
+    replay: Literal["auto", "reference", "cpp"] = "auto"
+    """Backend of the replay buffer."""
+    guidance: Literal["auto", "scripted", "none"] = "auto"
+    """Who names and masks what matters; scripted reads the simulator's own state (privileged)."""
+    envs: int = 1
+    """Environments stepped side by side; the ratio of updates to frames stays the same."""
+    out: Path | None = None
+    """Run directory; default runs/SCENARIO-AGENT-PRESET-seedN."""
+    resume: Literal["auto", "never"] = "auto"
+    """auto: continue what the run directory holds; never: refuse a directory that holds a run."""
+    checkpoint_every_frames: int = 20_000
+    """Frames between checkpoints; one is also written at the end and on Ctrl-C."""
+    log_every_frames: int = 1_000
+    """Frames between lines in metrics.jsonl."""
+    tensorboard: bool = True
+    """Also write TensorBoard events."""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    sampling: ReplayConfig = field(default_factory=ReplayConfig)
+    learner: AgentConfig = field(default_factory=AgentConfig)
+    semore: SemoreConfig = field(default_factory=SemoreConfig)
+    guide: GuidanceConfig = field(default_factory=GuidanceConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+PAPER = RunConfig()
+"""The paper's protocol; what it leaves open follows pixel SAC (README, "Paper says / we assume / why")."""
+
+DMR = RunConfig(
+    preset="dmr",
+    learner=AgentConfig(
+        trunk="dmr",
+        hidden_dim=256,
+        learning_rate=1e-4,
+        temperature_learning_rate=1e-4,
+        initial_temperature=0.01,
+        critic_tau=0.005,
+    ),
+    semore=SemoreConfig(attention_stride=0),
+    sampling=ReplayConfig(batch_size=32, capacity=10_000),
+)
+"""The values of DMR's run script, whose scenarios and metrics the paper's tables use."""
+
+LAPTOP = RunConfig(
+    preset="laptop",
+    frames=60_000,
+    checkpoint_every_frames=10_000,
+    env=EnvConfig(image_size=64, supersample=2, action_repeat=4),
+    sampling=ReplayConfig(batch_size=64, n_step=3, discount=0.96),
+    learner=AgentConfig(
+        trunk="sacae-small",
+        hidden_dim=256,
+        layer_norm=True,
+        shift_pixels=4,
+        target_encoder=False,
+        precision="bfloat16",
+    ),
+)
+"""Small pictures, decisions at 5 Hz, small networks: learns on two cores (docs/learning.md)."""
+
+PRESETS: dict[str, RunConfig] = {"paper": PAPER, "dmr": DMR, "laptop": LAPTOP}
+
+
+def check(config: RunConfig) -> None:
+    """Refuses values no run can use.
+
+    Raises:
+        UserError: names the flag and the fix.
+    """
+    positive = {
+        "--frames": config.frames,
+        "--envs": config.envs,
+        "--env.action-repeat": config.env.action_repeat,
+        "--sampling.batch-size": config.sampling.batch_size,
+        "--sampling.n-step": config.sampling.n_step,
+        "--evaluation.episodes": config.evaluation.episodes,
+        "--evaluation.final-episodes": config.evaluation.final_episodes,
+        "--evaluation.envs": config.evaluation.envs,
+        "--evaluation.every-frames": config.evaluation.every_frames,
+        "--checkpoint-every-frames": config.checkpoint_every_frames,
+        "--log-every-frames": config.log_every_frames,
+        "--learner.actor-every": config.learner.actor_every,
+        "--learner.target-every": config.learner.target_every,
+    }
+    for flag, value in positive.items():
+        if value < 1:
+            raise UserError(f"{flag} must be at least 1, got {value}")
+    not_negative = {
+        "--seed": config.seed,
+        "--threads": config.threads,
+        "--sampling.capacity": config.sampling.capacity,
+        "--sampling.random-frames": config.sampling.random_frames,
+        "--learner.shift-pixels": config.learner.shift_pixels,
+        "--evaluation.videos": config.evaluation.videos,
+        "--evaluation.driver-episodes": config.evaluation.driver_episodes,
+    }
+    for flag, value in not_negative.items():
+        if value < 0:
+            raise UserError(f"{flag} must not be negative, got {value}")
+    if config.sampling.updates_per_step <= 0:
+        raise UserError(f"--sampling.updates-per-step must be above 0, got {config.sampling.updates_per_step}")
+    if not 0 <= config.sampling.discount <= 1:
+        raise UserError(f"--sampling.discount must lie in [0, 1], got {config.sampling.discount}")
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """The configuration as JSON-able values."""
+    values = dataclasses.asdict(config)
+    values["out"] = None if config.out is None else str(config.out)
+    return values
+
+
+def from_dict(values: dict[str, Any]) -> RunConfig:
+    """The inverse of `to_dict`.
+
+    Raises:
+        TypeError: a field is unknown or missing.
+    """
+    nested = {
+        "env": EnvConfig,
+        "sampling": ReplayConfig,
+        "learner": AgentConfig,
+        "semore": SemoreConfig,
+        "guide": GuidanceConfig,
+        "evaluation": EvaluationConfig,
+    }
+    parts = {name: kind(**values[name]) for name, kind in nested.items()}
+    out = None if values["out"] is None else Path(values["out"])
+    return RunConfig(**{**values, **parts, "out": out})

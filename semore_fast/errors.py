@@ -1,0 +1,29 @@
+"""Errors a user can mend, and how a command reports them."""
+
+import sys
+from collections.abc import Callable
+
+EXIT_OK = 0
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line that names the flag or file and the fix."""
+
+
+def run_cli(main: Callable[[], int | None]) -> int:
+    """Run a command and return its exit status.
+
+    A `UserError` becomes one line on stderr and status 2, Ctrl-C becomes status 130. Every other exception is
+    a fault of ours and propagates with its traceback.
+    """
+    try:
+        status = main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_OK if status is None else status

@@ -1,0 +1,56 @@
+"""Films an evaluation episode: camera, what guidance marks, where the agent attends (the paper's Fig. 8)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from semore.agents import Agent
+from semore.guidance import Scripted
+from semore_fast.envs import END_REASONS
+from semore_fast.evaluator import AgentPolicy, Evaluator
+from semore_fast.snapshots import snapshot_of
+from semore_fast.video import VideoWriter
+
+
+def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> None:
+    """Drives one episode with the deterministic policy and films every step.
+
+    Raises:
+        VideoError: the encoder failed.
+    """
+    size = evaluator.config.env.image_size
+    env = evaluator.make_env(envs=1, ids=True)
+    policy = AgentPolicy(agent, 1, (3, size, size))
+    scripted = Scripted()
+    try:
+        frames, info = env.reset(seed=[seed])
+        steps, total, ended = np.zeros(1, np.int64), 0.0, False
+        with VideoWriter(path, env.metadata["render_fps"]) as video:
+            while not ended:
+                action = policy(frames, steps, env)
+                snapshot = snapshot_of(frames, info)
+                attention = agent.attention(torch.from_numpy(policy.stacks.frames).to(agent.device))
+                video.add(
+                    snapshot.frame,
+                    scripted.segment(snapshot, scripted.annotate(snapshot)),
+                    None if attention is None else attention[0].cpu().numpy(),
+                    caption(int(steps[0]), info["ego"][0, 0], action[0], total),
+                )
+                frames, rewards, terminated, truncated, info = env.step(action)
+                total, steps, ended = total + float(rewards[0]), steps + 1, bool(terminated[0] | truncated[0])
+            video.add(frames[0], caption=f"{END_REASONS[int(info['end_reason'][0])]}, return {total:.1f}")
+    finally:
+        env.close()
+
+
+def caption(step: int, speed_mps: float, action: NDArray[np.float32], episode_return: float) -> str:
+    """What stands under a picture."""
+    pedal = "throttle" if action[1] >= 0 else "brake"
+    return (
+        f"step {step}  {speed_mps:4.1f} m/s  steer {action[0]:+.2f}  {pedal} {abs(action[1]):.2f}"
+        f"  return {episode_return:.1f}"
+    )

@@ -1,0 +1,233 @@
+"""From a configuration to a finished run: builds the parts, trains, measures, leaves a directory one can look at."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from semore.admission import AdmitAll, SelectiveAdmission
+from semore.agents import Agent, make_agent
+from semore.config import GUIDED_METHODS
+from semore.guidance import FaultRates
+from semore.replay_types import Replay, ReplaySpec
+from semore.representations import ObservationSpec
+from semore_fast import checkpoint
+from semore_fast.backend import choose_ops
+from semore_fast.collector import Collector
+from semore_fast.config import RunConfig, to_dict
+from semore_fast.disk import readable_bytes
+from semore_fast.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
+from semore_fast.evaluator import Evaluator
+from semore_fast.feed import Feed
+from semore_fast.guidance import NoGuidance, make_guidance
+from semore_fast.logging import MetricsWriter, TensorBoard
+from semore_fast.progress import Progress
+from semore_fast.replay import make_replay
+from semore_fast.results import finish_run, show_summary
+from semore_fast.rundir import RunDirectory
+from semore_fast.system import describe_system
+from semore_fast.trainer import Parts, Trainer
+
+STACK = 3
+"""Frames in an observation (the paper, facts of its public code)."""
+ACTION_DIM = 2
+MAY_DIFFER = ("out", "resume", "threads", "tensorboard", "log_every_frames", "checkpoint_every_frames")
+"""Settings that may change when a run is resumed: they decide nothing about its result."""
+_RESTART_SLACK = 1.05  # every episode keeps one frame more than it has steps
+
+
+def run_session(config: RunConfig) -> int:
+    """Trains to the end, or to Ctrl-C; returns the exit status."""
+    out = config.out or default_out(config)
+    device = choose_device(config.device)
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    torch.manual_seed(config.seed)
+    with ExitStack() as stack:
+        run = stack.enter_context(RunDirectory.open(out, to_dict(config), may_differ=MAY_DIFFER))
+        if run.resumed and config.resume == "never":
+            raise UserError(f"--resume never, but {out} holds a run already; give another --out")
+        if (run.path / "summary.json").exists():
+            print(f"{out} is finished; give another --out, or --seed, to train anew")
+            show_summary(run.read_json("summary.json"))
+            return EXIT_OK
+        progress = stack.enter_context(Progress(f"{config.scenario} {config.agent} {out}", config.frames))
+        parts = build(config, run, device, progress, stack)
+        trainer = Trainer(parts)
+        _start_or_restore(trainer, parts, run)
+        with _stop_on_signals(trainer):
+            finished = trainer.run()
+        if not finished:
+            progress.note(f"stopped at frame {parts.collector.frame}, saved in {out}; the same command resumes")
+            return EXIT_INTERRUPTED
+        finish_run(parts)
+    return EXIT_OK
+
+
+def default_out(config: RunConfig) -> Path:
+    """runs/SCENARIO-AGENT-PRESET-seedN."""
+    return Path("runs") / f"{config.scenario}-{config.agent}-{config.preset}-seed{config.seed}"
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolves `auto`.
+
+    Raises:
+        UserError: cuda was asked for and is not there.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("--device cuda: torch sees no GPU; install a CUDA build of torch, or use --device cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: Progress, stack: ExitStack) -> Parts:
+    """Builds everything the loop works with, and writes what was chosen and why to manifest.json."""
+    evaluator = Evaluator(config)
+    ops, choices = choose_ops(config.kernels, device)
+    agent = build_agent(config, device, ops)
+    guided = config.agent in GUIDED_METHODS
+    rates = FaultRates(
+        missed=config.guide.missed, false=config.guide.false, late=config.guide.late, late_steps=config.guide.late_steps
+    )
+    guidance, guidance_reason = make_guidance(
+        config.guidance,
+        wanted=guided,
+        privileged=True,
+        key_frame_interval=config.guide.key_frame_interval,
+        faults=rates,
+        seed=config.seed,
+    )
+    spec = replay_spec(config, masks=guided)
+    replay, replay_reason = build_replay(config, spec)
+    asked = not isinstance(guidance, NoGuidance)
+    admission = (
+        SelectiveAdmission(config.frames, config.guide.selective_fraction, config.seed)
+        if asked and config.guide.selective
+        else AdmitAll()
+    )
+    env = evaluator.make_env(envs=config.envs, ids=asked)
+    collector = Collector(env, replay, guidance, admission, stack=STACK, snapshots=asked)
+    stack.callback(collector.close)
+    kernels = ", ".join(f"{name} {choice.backend}" for name, choice in choices.items())
+    notes = [
+        f"device {device.type}, {torch.get_num_threads()} threads; kernels: {kernels}",
+        f"replay: {replay_reason}; up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames",
+        guidance_reason,
+        *run.notices,
+    ]
+    for note in notes:
+        progress.note(note)
+    manifest = {
+        "system": describe_system(),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "kernels": {name: dataclasses.asdict(choice) for name, choice in choices.items()},
+        "replay": replay_reason,
+        "guidance": guidance_reason,
+        "scenario": dataclasses.asdict(evaluator.scenario),
+        "parameters": sum(parameter.numel() for parameter in agent.parameters() if parameter.requires_grad),
+    }
+    run.write_json("manifest.json", manifest)
+    feed = Feed(replay, spec, config.sampling.batch_size, config.seed, device)
+    saved = checkpoint.load_latest(run.checkpoints) if run.checkpoints.is_dir() else None
+    frame = saved.step if saved is not None else 0
+    metrics = MetricsWriter(run.metrics, resume_frame=frame)
+    stack.callback(metrics.close)
+    tensorboard = TensorBoard(run.tensorboard, resume_frame=frame if saved else None) if config.tensorboard else None
+    if tensorboard is not None:
+        stack.callback(tensorboard.close)
+    return Parts(
+        config=config,
+        run=run,
+        agent=agent,
+        collector=collector,
+        feed=feed,
+        evaluator=evaluator,
+        metrics=metrics,
+        tensorboard=tensorboard,
+        progress=progress,
+        saved=saved,
+    )
+
+
+def build_agent(config: RunConfig, device: torch.device, ops: Any) -> Agent:
+    """The learner of a run.
+
+    Raises:
+        UserError: the settings do not fit together.
+    """
+    spec = ObservationSpec(
+        image_size=config.env.image_size, stack=STACK, n_step=config.sampling.n_step, action_dim=ACTION_DIM
+    )
+    try:
+        return make_agent(config.agent, config.learner, spec, ops, device, config.semore)
+    except ValueError as error:
+        raise UserError(f"--agent {config.agent}: {error}") from error
+
+
+def replay_spec(config: RunConfig, *, masks: bool) -> ReplaySpec:
+    """Sizes of the buffer; capacity 0 becomes room for every frame that the run can see."""
+    window = STACK + config.sampling.n_step
+    steps = math.ceil(config.frames / config.env.action_repeat)
+    whole = math.ceil(_RESTART_SLACK * steps) + config.envs * 2 * window
+    size = config.env.image_size
+    try:
+        return ReplaySpec(
+            capacity=config.sampling.capacity or whole,
+            num_envs=config.envs,
+            frame_shape=(3, size, size),
+            action_dim=ACTION_DIM,
+            stack=STACK,
+            n_step=config.sampling.n_step,
+            discount=config.sampling.discount,
+            masks=masks,
+        )
+    except ValueError as error:
+        raise UserError(f"--sampling: {error}") from error
+
+
+def build_replay(config: RunConfig, spec: ReplaySpec) -> tuple[Replay, str]:
+    """The buffer and why this one.
+
+    Raises:
+        UserError: it would not fit in memory, or the backend asked for is not there.
+    """
+    try:
+        return make_replay(config.replay, spec)
+    except (MemoryError, RuntimeError) as error:
+        raise UserError(str(error)) from error
+
+
+def _start_or_restore(trainer: Trainer, parts: Parts, run: RunDirectory) -> None:
+    if parts.saved is None:
+        if run.resumed:
+            parts.progress.note("no checkpoint yet: starting afresh")
+        parts.collector.start(parts.config.seed)
+        return
+    trainer.restore(parts.saved)
+    parts.progress.note(f"resumed at frame {parts.collector.frame} from {parts.saved.path.name}")
+
+
+@contextmanager
+def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks the loop to save and stop; the second ends the process at once."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        trainer.stop = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

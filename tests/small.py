@@ -1,0 +1,71 @@
+"""Small learners and batches: the one way the tests of the method build them."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from semore.agents import Agent, make_agent
+from semore.batch import Draws, TensorBatch
+from semore.config import AgentConfig, SemoreConfig
+from semore.networks import TRUNKS
+from semore.representations import EncoderConfig, Guidance, ObservationSpec
+
+IMAGE = 36
+BATCH = 4
+
+
+def small_spec(**changes: Any) -> ObservationSpec:
+    """36 px, three frames, two actions."""
+    return replace(ObservationSpec(image_size=IMAGE), **changes)
+
+
+def small_config(**changes: Any) -> AgentConfig:
+    """The default learner with narrow layers."""
+    base = AgentConfig(trunk="sacae-small", feature_dim=8, hidden_dim=32, target_every=1)
+    return replace(base, **changes)
+
+
+def small_agent(
+    name: str = "semore", spec: ObservationSpec | None = None, semore: SemoreConfig | None = None, **changes: Any
+) -> Agent:
+    """A learner by its method's name, seeded alike each time."""
+    torch.manual_seed(1)
+    return make_agent(name, small_config(**changes), spec or small_spec(), semore=semore)
+
+
+def encoder_config(config: AgentConfig | None = None) -> EncoderConfig:
+    """The encoder settings of a learner's config."""
+    config = config or small_config()
+    return EncoderConfig(trunk=TRUNKS[config.trunk], feature_dim=config.feature_dim, input_offset=config.input_offset)
+
+
+def small_batch(spec: ObservationSpec | None = None, size: int = BATCH, seed: int = 2, **changes: Any) -> TensorBatch:
+    """Random frames with correlated neighbours, a block mask on every other sample, finite returns."""
+    spec = spec or small_spec()
+    g = torch.Generator().manual_seed(seed)
+    side, count = spec.image_size, spec.stack + spec.n_step
+    still = torch.randint(0, 256, (size, 1, 3, side, side), generator=g)
+    moving = torch.randint(0, 256, (size, count, 3, side, side), generator=g)
+    mask = torch.zeros(size, side, side, dtype=torch.uint8)
+    mask[::2, side // 4 : -side // 4, side // 4 : -side // 4] = 200
+    batch = TensorBatch(
+        frames=((3 * still + moving) // 4).to(torch.uint8),
+        mask=mask,
+        has_mask=torch.arange(size) % 2 == 0,
+        action=torch.rand(size, spec.action_dim, generator=g) * 2 - 1,
+        reward=torch.randn(size, generator=g),
+        nstep_return=torch.randn(size, generator=g),
+        bootstrap_discount=torch.full((size,), 0.99**spec.n_step),
+    )
+    return replace(batch, **changes)
+
+
+def guidance(batch: TensorBatch) -> Guidance:
+    """The batch's masks."""
+    return Guidance(mask=batch.mask, present=batch.has_mask)
+
+
+def draws(agent: Agent, size: int = BATCH, seed: int = 3) -> Draws:
+    """One update's random numbers."""
+    return agent.draw(size, torch.Generator().manual_seed(seed))
