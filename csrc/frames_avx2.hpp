@@ -139,6 +139,7 @@ SEMORE_AVX2 void scale(const std::uint8_t* x, std::int64_t count, float offset, 
     const __m256 offsets = _mm256_set1_ps(offset);
     std::int64_t i = 0;
     for (; i + 16 <= count; i += 16) scale16(x + i, offsets, out + i);
+    if (i == count) return;
     T last[16];
     scale16(x + i, offsets, last);
     std::memcpy(out + i, last, (count - i) * sizeof(T));
@@ -149,6 +150,7 @@ SEMORE_AVX2 void scale_masked(const std::uint8_t* x, const std::uint8_t* m, std:
     const __m256 offsets = _mm256_set1_ps(offset);
     std::int64_t i = 0;
     for (; i + 16 <= count; i += 16) scale_masked16(x + i, m + i, offsets, out + i);
+    if (i == count) return;
     T last[16];
     scale_masked16(x + i, m + i, offsets, last);
     std::memcpy(out + i, last, (count - i) * sizeof(T));
@@ -158,6 +160,7 @@ template <class T>
 SEMORE_AVX2 void difference(const std::uint8_t* x, const std::uint8_t* y, std::int64_t count, bool absolute, T* out) {
     std::int64_t i = 0;
     for (; i + 16 <= count; i += 16) difference16(x + i, y + i, absolute, out + i);
+    if (i == count) return;
     T last[16];
     difference16(x + i, y + i, absolute, last);
     std::memcpy(out + i, last, (count - i) * sizeof(T));

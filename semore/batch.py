@@ -45,4 +45,4 @@ class Draws:
     bootstrap_noise: Tensor
     """float32 [K, B, A], standard normal."""
     actor_noise: Tensor
-    """float32 [B, A], standard normal."""
+    """float32 [V B, A], standard normal, views stacked along the batch."""

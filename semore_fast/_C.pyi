@@ -128,3 +128,29 @@ class Simulator:
 
 def scenario_presets() -> dict[str, dict[str, Any]]:
     """The C++ values of "defaults", "jw", "hb" and "hw", by field name."""
+
+# Input pipeline (csrc/bindings/frames.cpp)
+
+def encoder_inputs(
+    *,
+    batch: int,
+    stack_frames: int,
+    height: int,
+    width: int,
+    frames: int,
+    sample_stride_bytes: int,
+    frame_stride_bytes: int,
+    shift: int,
+    mask: int,
+    stack: int,
+    residual: int,
+    masked: int,
+    offset: float,
+    absolute: bool,
+    bfloat16: bool,
+    threads: int,
+) -> None:
+    """Fill the encoders' inputs at the given addresses, 0 for none; `semore_fast.ops_cpp` checks what they hold."""
+
+def frames_instruction_set() -> str:
+    """What this processor runs `encoder_inputs` with: "avx2" or "portable"."""

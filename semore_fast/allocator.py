@@ -1,10 +1,10 @@
 """The C allocator's setting, which glibc reads only when a process starts.
 
-Training allocates and frees arrays of megabytes all the time. glibc's default maps each from the kernel and
-gives it back, so every one is zeroed and faulted in again, page by page. Kept inside the process they cost
-nothing after the first time. `malloc` has no other way to be told this for the whole process than the
-environment it starts with, so a command starts itself once more with it. This is the only thing environment
-variables decide: they choose no backend.
+glibc maps every array above 32 MB from the kernel and gives it back on release, so each is zeroed and faulted in
+again, page by page: a batch of 128 stacks of 128 x 128 pixels is such an array. Kept inside the process they cost
+that once; smaller arrays gain nothing. `malloc` can be told so for all threads only by the environment it starts
+with, so a command starts itself once more with it. This is the only thing environment variables decide: they choose
+no backend.
 """
 
 import os

@@ -161,6 +161,7 @@ LAPTOP = RunConfig(
     checkpoint_every_frames=10_000,
     env=EnvConfig(image_size=64, supersample=2, action_repeat=4),
     sampling=ReplayConfig(batch_size=64, n_step=3, discount=0.96),
+    semore=SemoreConfig(attention_stride=2),
     learner=AgentConfig(
         trunk="sacae-small",
         hidden_dim=256,

@@ -116,5 +116,5 @@ def sight_dict(sight: Sight) -> dict[str, Any]:
     return {
         "seen": sight.seen.to_dict(),
         "not_drawn": sight.not_drawn.to_dict(),
-        "gap": {"mean": sight.gap.mean, "standard_error": sight.gap.standard_error, "episodes": sight.gap.episodes},
+        "gap": sight.gap.to_dict(),
     }

@@ -33,7 +33,7 @@ def read_curve(metrics: Path) -> Curve:
 
 
 def _number(value: Any) -> float:
-    return float(value)  # the strings "nan" and "inf" stand for themselves
+    return float("nan") if value is None else float(value)
 
 
 def plot_curves(methods: Mapping[str, Sequence[Curve]], drivers: Mapping[str, Mapping[str, float]], path: Path) -> None:

@@ -71,6 +71,7 @@ class Progress:
             self._live.start()
         self._status: Status = {}
         self._shown_s = float("-inf")
+        self._closed = False
 
     def update(self, status: Status) -> None:
         """Take the latest status, and show it if the last showing is an interval old."""
@@ -85,7 +86,10 @@ class Progress:
         self._console.print(Text.from_ansi(text), soft_wrap=True)
 
     def close(self) -> None:
-        """Show the last status and give the terminal back."""
+        """Show the last status and give the terminal back. Calling it again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._show()
         if self._live is not None:
             self._live.stop()

@@ -72,8 +72,9 @@ def show_summary(summary: dict[str, Any]) -> None:
     for name, row in rows.items():
         print(f"{name.replace('_', ' '):>16}" + "".join(f"{_cell(row, metric):>20}" for metric in METRICS))
     gap = summary["gap"]
+    error = "unknown" if gap["standard_error"] is None else f"{gap['standard_error']:.1f}"
     print(
-        f"gap seen - not drawn: {gap['mean']:.1f} ± {gap['standard_error']:.1f} (s.e., {gap['episodes']} episodes). "
+        f"gap seen - not drawn: {gap['mean']:.1f} ± {error} (s.e., {gap['episodes']} episodes). "
         "Only this gap shows sight; a return above the blind drivers does not."
     )
 

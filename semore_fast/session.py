@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 
-from semore.admission import AdmitAll, SelectiveAdmission
+from semore.admission import Admission, AdmitAll, SelectiveAdmission
 from semore.agents import Agent, make_agent
 from semore.config import GUIDED_METHODS
 from semore.guidance import FaultRates
+from semore.ops import Ops
 from semore.replay_types import Replay, ReplaySpec
 from semore.representations import ObservationSpec
 from semore_fast import checkpoint
@@ -27,7 +27,7 @@ from semore_fast.disk import readable_bytes
 from semore_fast.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from semore_fast.evaluator import Evaluator
 from semore_fast.feed import Feed
-from semore_fast.guidance import NoGuidance, make_guidance
+from semore_fast.guidance import GuidanceService, NoGuidance, make_guidance
 from semore_fast.logging import MetricsWriter, TensorBoard
 from semore_fast.progress import Progress
 from semore_fast.replay import make_replay
@@ -93,63 +93,35 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     evaluator = Evaluator(config)
     ops, choices = choose_ops(config.kernels, device)
     agent = build_agent(config, device, ops)
-    guided = config.agent in GUIDED_METHODS
-    rates = FaultRates(
-        missed=config.guide.missed, false=config.guide.false, late=config.guide.late, late_steps=config.guide.late_steps
-    )
-    guidance, guidance_reason = make_guidance(
-        config.guidance,
-        wanted=guided,
-        privileged=True,
-        key_frame_interval=config.guide.key_frame_interval,
-        faults=rates,
-        seed=config.seed,
-    )
-    spec = replay_spec(config, masks=guided)
+    spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
     replay, replay_reason = build_replay(config, spec)
-    asked = not isinstance(guidance, NoGuidance)
-    admission = (
-        SelectiveAdmission(config.frames, config.guide.selective_fraction, config.seed)
-        if asked and config.guide.selective
-        else AdmitAll()
-    )
-    env = evaluator.make_env(envs=config.envs, ids=asked)
-    collector = Collector(env, replay, guidance, admission, stack=STACK, snapshots=asked)
+    guidance, guidance_reason = build_guidance(config)
+    collector = build_collector(config, evaluator, replay, guidance)
     stack.callback(collector.close)
-    kernels = ", ".join(f"{name} {choice.backend}" for name, choice in choices.items())
-    notes = [
-        f"device {device.type}, {torch.get_num_threads()} threads; kernels: {kernels}",
-        f"replay: {replay_reason}; up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames",
-        guidance_reason,
-        *run.notices,
-    ]
-    for note in notes:
+    chosen = {
+        "device": f"{device.type}, {torch.get_num_threads()} threads",
+        "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
+        "replay": f"{replay_reason}; up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames",
+        "guidance": guidance_reason,
+    }
+    for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices):
         progress.note(note)
     manifest = {
-        "system": describe_system(),
-        "device": device.type,
-        "threads": torch.get_num_threads(),
+        **chosen,
         "kernels": {name: dataclasses.asdict(choice) for name, choice in choices.items()},
-        "replay": replay_reason,
-        "guidance": guidance_reason,
+        "system": describe_system(),
         "scenario": dataclasses.asdict(evaluator.scenario),
         "parameters": sum(parameter.numel() for parameter in agent.parameters() if parameter.requires_grad),
     }
     run.write_json("manifest.json", manifest)
-    feed = Feed(replay, spec, config.sampling.batch_size, config.seed, device)
     saved = checkpoint.load_latest(run.checkpoints) if run.checkpoints.is_dir() else None
-    frame = saved.step if saved is not None else 0
-    metrics = MetricsWriter(run.metrics, resume_frame=frame)
-    stack.callback(metrics.close)
-    tensorboard = TensorBoard(run.tensorboard, resume_frame=frame if saved else None) if config.tensorboard else None
-    if tensorboard is not None:
-        stack.callback(tensorboard.close)
+    metrics, tensorboard = open_logs(config, run, None if saved is None else saved.step, stack)
     return Parts(
         config=config,
         run=run,
         agent=agent,
         collector=collector,
-        feed=feed,
+        feed=Feed(replay, spec, config.sampling.batch_size, config.seed, device),
         evaluator=evaluator,
         metrics=metrics,
         tensorboard=tensorboard,
@@ -158,7 +130,44 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     )
 
 
-def build_agent(config: RunConfig, device: torch.device, ops: Any) -> Agent:
+def build_guidance(config: RunConfig) -> tuple[GuidanceService, str]:
+    """Where masks and verdicts come from, and why."""
+    guide = config.guide
+    rates = FaultRates(missed=guide.missed, false=guide.false, late=guide.late, late_steps=guide.late_steps)
+    return make_guidance(
+        config.guidance,
+        wanted=config.agent in GUIDED_METHODS,
+        privileged=True,
+        key_frame_interval=guide.key_frame_interval,
+        faults=rates,
+        seed=config.seed,
+    )
+
+
+def build_collector(config: RunConfig, evaluator: Evaluator, replay: Replay, guidance: GuidanceService) -> Collector:
+    """The environments, and what stands between them and the buffer."""
+    asked = not isinstance(guidance, NoGuidance)
+    env = evaluator.make_env(envs=config.envs, ids=asked)
+    admission: Admission = AdmitAll()
+    if asked and config.guide.selective:
+        admission = SelectiveAdmission(config.frames, config.guide.selective_fraction, config.seed)
+    return Collector(env, replay, guidance, admission, stack=STACK, snapshots=asked)
+
+
+def open_logs(
+    config: RunConfig, run: RunDirectory, resume_frame: int | None, stack: ExitStack
+) -> tuple[MetricsWriter, TensorBoard | None]:
+    """metrics.jsonl and TensorBoard, without what a lost future wrote."""
+    metrics = MetricsWriter(run.metrics, resume_frame=resume_frame or 0)
+    stack.callback(metrics.close)
+    if not config.tensorboard:
+        return metrics, None
+    tensorboard = TensorBoard(run.tensorboard, resume_frame=resume_frame)
+    stack.callback(tensorboard.close)
+    return metrics, tensorboard
+
+
+def build_agent(config: RunConfig, device: torch.device, ops: Ops) -> Agent:
     """The learner of a run.
 
     Raises:

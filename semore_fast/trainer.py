@@ -120,7 +120,10 @@ class Trainer:
         noise = torch.from_numpy(self._explore.standard_normal(shape, np.float32))
         device = self.parts.agent.device
         frames = torch.from_numpy(self.parts.collector.stacks.frames).to(device)
-        return self.parts.agent.act(frames, noise.to(device)).cpu().numpy()  # waits for the device
+        actions = self.parts.agent.act(frames, noise.to(device)).cpu().numpy()  # waits for the device
+        if not np.isfinite(actions).all():
+            raise self._diverged("the policy's action")
+        return actions
 
     def _learn(self, num_envs: int) -> None:
         config, agent = self.parts.config, self.parts.agent
@@ -194,10 +197,13 @@ class Trainer:
     def _check_finite(self, means: dict[str, float]) -> None:
         bad = sorted(name for name, value in means.items() if not math.isfinite(value))
         if bad:
-            raise UserError(
-                f"training diverged: {', '.join(bad)} is not finite at frame {self.parts.collector.frame}; earlier "
-                f"checkpoints in {self.parts.run.checkpoints} are whole; lower --learner.learning-rate"
-            )
+            raise self._diverged(", ".join(bad))
+
+    def _diverged(self, what: str) -> UserError:
+        return UserError(
+            f"training diverged: {what} is not finite at frame {self.parts.collector.frame}; earlier checkpoints in "
+            f"{self.parts.run.checkpoints} are whole; lower --learner.learning-rate"
+        )
 
     def evaluate(self) -> None:
         """Drives the evaluation episodes and writes the five metrics."""
@@ -206,7 +212,7 @@ class Trainer:
         self._write("evaluation", summary.to_dict())
         spread = summary.episode_return
         self.parts.progress.note(
-            f"frame {self.parts.collector.frame}: evaluation return {spread.mean:.1f} ± {spread.standard_error:.1f} s.e., "
+            f"frame {self.parts.collector.frame}: return {spread.mean:.1f} ± {spread.standard_error:.1f} s.e., "
             f"distance {summary.distance_m.mean:.0f} m, crash {summary.crash_intensity_ns.mean:.0f} N s"
         )
 
@@ -219,7 +225,7 @@ class Trainer:
             agent, collector = self.parts.agent, self.parts.collector
             trees = {
                 "agent": agent.state_dict(),
-                "optimisers": {name: optimiser.state_dict() for name, optimiser in agent.optimisers.items()},
+                "optimisers": agent.optimiser_state(),
                 "replay": collector.replay.state_arrays(),
                 "world": collector.state_dict(),
                 "random": rng.capture(self._generators()),
@@ -243,8 +249,7 @@ class Trainer:
         trees = {name: state_tree.unflatten(leaves, skeletons[name]) for name, leaves in saved.tensors.items()}
         agent, collector = self.parts.agent, self.parts.collector
         agent.load_state_dict(trees["agent"])
-        for name, optimiser in agent.optimisers.items():
-            optimiser.load_state_dict(trees["optimisers"][name])
+        agent.load_optimiser_state(trees["optimisers"])
         collector.replay.load_state_arrays(trees["replay"])
         collector.load_state_dict(trees["world"])
         counters = saved.meta["counters"]

@@ -4,12 +4,21 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from semore.agents import Agent, make_agent
 from semore.batch import Draws, TensorBatch
 from semore.config import AgentConfig, SemoreConfig
 from semore.networks import TRUNKS
-from semore.representations import EncoderConfig, Guidance, ObservationSpec
+from semore.ops import REFERENCE
+from semore.representations import (
+    EncoderConfig,
+    Guidance,
+    Inputs,
+    ObservationSpec,
+    Representation,
+    SemoreRepresentation,
+)
 
 IMAGE = 36
 BATCH = 4
@@ -69,3 +78,32 @@ def guidance(batch: TensorBatch) -> Guidance:
 def draws(agent: Agent, size: int = BATCH, seed: int = 3) -> Draws:
     """One update's random numbers."""
     return agent.draw(size, torch.Generator().manual_seed(seed))
+
+
+def build(semore: SemoreConfig | None = None, **spec_changes: Any) -> SemoreRepresentation:
+    """Semore's representation alone, seeded alike each time."""
+    torch.manual_seed(1)
+    return SemoreRepresentation(encoder_config(), small_spec(**spec_changes), REFERENCE, semore or SemoreConfig())
+
+
+def prepared(
+    representation: Representation, batch: TensorBatch | None = None, frames_from: int = 0, guided: bool = True
+) -> Inputs:
+    """What the streams eat of a batch, with or without its masks."""
+    batch = batch or small_batch()
+    frames = batch.frames[:, frames_from : frames_from + representation.spec.stack]
+    return representation.prepare(frames, torch.float32, guidance=guidance(batch) if guided else None)
+
+
+def changed(batch: TensorBatch, index: int) -> TensorBatch:
+    """The batch with another mask on one sample."""
+    mask = batch.mask.clone()
+    mask[index] = torch.randint(0, 256, mask.shape[1:], dtype=torch.uint8)
+    return replace(batch, mask=mask)
+
+
+def update(
+    agent: Agent, batch: TensorBatch | None = None, seed: int = 3, actor: bool = True, targets: bool = True
+) -> dict[str, Tensor]:
+    """One update on a small batch."""
+    return agent.update(batch or small_batch(agent.spec), draws(agent, seed=seed), actor, targets)

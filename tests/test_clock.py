@@ -122,7 +122,8 @@ def test_a_section_left_by_an_exception_is_closed(time):
             time.pass_(1.0)
             raise KeyError
 
-    pytest.raises(KeyError, fail)
+    with pytest.raises(KeyError):
+        fail()
     time.pass_(2.0)
     assert (budget.seconds()["env"], budget.seconds()["other"]) == (1.0, 2.0)
 

@@ -21,7 +21,7 @@ def scenes(side: Tensor) -> Tensor:
     return frames
 
 
-def bandit_batch(generator: torch.Generator, size: int = 32) -> TensorBatch:
+def bandit_batch(generator: torch.Generator, size: int = 16) -> TensorBatch:
     """Uniform actions, reward 1 - squared distance from the best, nothing after it."""
     side = torch.randint(0, 2, (size,), generator=generator)
     action = torch.rand(size, 2, generator=generator) * 2 - 1
@@ -40,13 +40,15 @@ def bandit_batch(generator: torch.Generator, size: int = 32) -> TensorBatch:
 
 @pytest.mark.parametrize("name", ["sac", "semore"])
 def test_the_action_moves_to_the_optimum(name):
-    agent = small_agent(name, SPEC, learning_rate=3e-3, initial_temperature=0.01, fixed_temperature=True)
+    agent = small_agent(
+        name, SPEC, hidden_dim=64, learning_rate=2e-3, initial_temperature=0.003, fixed_temperature=True
+    )
     generator, both = torch.Generator().manual_seed(0), scenes(torch.tensor([0, 1]))[:, :3]
     before = (agent.act(both, None) - BEST).abs().max().item()
     for _ in range(250):
         batch = bandit_batch(generator)
-        metrics = agent.update(batch, agent.draw(32, generator), True, True)
+        metrics = agent.update(batch, agent.draw(16, generator), True, True)
     after = (agent.act(both, None) - BEST).abs().max().item()
-    assert before > 0.4  # otherwise there was nothing to learn
-    assert after < 0.12
+    assert before > 0.4
+    assert after < 0.25  # the best blind action is off by 0.55
     assert metrics["loss/critic"].item() < 0.1

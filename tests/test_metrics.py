@@ -122,7 +122,8 @@ def some_get_stuck(frames: np.ndarray, steps: np.ndarray, env: DrivingVectorEnv)
 def test_run_episodes_gives_the_same_results_for_any_number_of_environments(num_envs: int) -> None:
     reference = run_episodes(lambda: env_of(4), some_get_stuck, 9, 100)
     assert [episode.seed for episode in reference] == list(range(100, 109))
-    assert {episode.end_reason for episode in reference} == {"stuck", "time_limit"}
+    assert len({episode.frames for episode in reference}) > 1, "episodes of one length would prove little"
+    assert len({episode.episode_return for episode in reference}) > 2
     assert run_episodes(lambda: env_of(num_envs), some_get_stuck, 9, 100) == reference
 
 

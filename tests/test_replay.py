@@ -169,7 +169,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(specs(), OPERATIONS)
 def test_any_history_gives_what_the_model_gives(spec: ReplaySpec, operations: list[tuple[str, int]]) -> None:
     twins = Twins(spec)

@@ -5,18 +5,23 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
-from small import BATCH, draws, encoder_config, guidance, small_agent, small_batch, small_spec
+from small import (
+    BATCH,
+    build,
+    changed,
+    draws,
+    guidance,
+    prepared,
+    small_agent,
+    small_batch,
+)
 from torch import Tensor
 
 from semore.config import SemoreConfig
-from semore.networks import TRUNKS
 from semore.ops import REFERENCE
 from semore.representations import (
     Encoded,
-    Inputs,
     Representation,
-    SemoreRepresentation,
     UpdateContext,
 )
 
@@ -35,17 +40,6 @@ def module_of(parameter: str) -> str:
     """The part of the representation that a parameter belongs to."""
     parts = parameter.split(".")
     return ".".join(parts[:3]) if parts[0] == "heads" else parts[0]
-
-
-def build(semore: SemoreConfig | None = None, **spec_changes) -> SemoreRepresentation:
-    torch.manual_seed(1)
-    return SemoreRepresentation(encoder_config(), small_spec(**spec_changes), REFERENCE, semore or SemoreConfig())
-
-
-def prepared(representation: Representation, batch=None, frames_from: int = 0, guided: bool = True) -> Inputs:
-    batch = batch or small_batch()
-    frames = batch.frames[:, frames_from : frames_from + representation.spec.stack]
-    return representation.prepare(frames, torch.float32, guidance=guidance(batch) if guided else None)
 
 
 def context_of(representation: Representation, batch=None) -> UpdateContext:
@@ -205,13 +199,6 @@ def test_knowledge_map_is_the_masked_stack_through_its_encoder(knowledge):
 # guidance
 
 
-def changed(batch, index: int):
-    """The batch with another mask on one sample."""
-    mask = batch.mask.clone()
-    mask[index] = torch.randint(0, 256, mask.shape[1:], dtype=torch.uint8)
-    return replace(batch, mask=mask)
-
-
 def outcome(representation: Representation, batch) -> list[Tensor]:
     context = context_of(representation, batch)
     losses = list(representation.auxiliary_losses(context).values())
@@ -264,84 +251,6 @@ def test_masks_follow_the_random_shift_of_their_frames():
     moved = representation.prepare(batch.frames[:, :3], torch.float32, shift, guidance(batch))
     still = representation.prepare(batch.frames[:, :3], torch.float32, None, guidance(batch))
     assert torch.equal(moved.masked[:, :, 8:-8, 8:-8], still.masked[:, :, 10:-6, 5:-11])
-
-
-# interaction
-
-
-def attended(representation: SemoreRepresentation, semantic: Tensor, motion: Tensor, query_map: Tensor):
-    """Equations 6-7 written once more, with einsum over map positions."""
-    exchange, stride = representation.exchange, representation.exchange.query.stride
-    assert stride == exchange.key.stride
-
-    def reduce(conv, x):
-        return F.conv2d(x, conv.weight, conv.bias, conv.stride)
-
-    q, k = reduce(exchange.query, query_map), reduce(exchange.key, motion)
-    vm, vs = reduce(exchange.value_motion, motion), reduce(exchange.value_semantic, semantic)
-    scores = torch.einsum("bcij,bckl->bijkl", q, k) / q.shape[1] ** 0.5
-    batch, h, w = len(q), *q.shape[2:]
-    rows = scores.reshape(batch, h, w, -1).softmax(-1).view_as(scores)
-    columns = scores.reshape(batch, h * w, h, w).softmax(1).view_as(scores)
-    to_semantic = torch.einsum("bijkl,bckl->bcij", rows, vm)
-    to_motion = torch.einsum("bijkl,bcij->bckl", columns, vs)
-    out = []
-    for gathered, linear in ((to_semantic, exchange.to_semantic), (to_motion, exchange.to_motion)):
-        mixed = torch.einsum("oc,bcij->boij", linear.weight, gathered) + linear.bias[:, None, None]
-        out.append(F.interpolate(mixed, semantic.shape[2:], mode="bilinear", align_corners=False))
-    return semantic + out[0], motion + out[1]
-
-
-@pytest.mark.parametrize("stride", [0, 1, 2])
-def test_interaction_equals_equations_6_and_7(stride):
-    representation = build(SemoreConfig(attention_stride=stride), image_size=52)
-    batch = small_batch(representation.spec)
-    inputs = prepared(representation, batch)
-    semantic, motion = representation.semantic_trunk(inputs.stack), representation.motion_trunk(inputs.residual)
-    knowledge = representation.semantic_trunk(inputs.masked)
-    query_map = torch.where(batch.has_mask[:, None, None, None], knowledge, semantic)
-    wanted = attended(representation, semantic, motion, query_map)
-    for mine, theirs in zip(representation.encode(inputs).maps, wanted, strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-5)
-
-
-def test_values_come_from_the_streams_only():
-    """With a query that says nothing the weights are uniform, and the knowledge map leaves no trace."""
-    representation, batch = build(), small_batch()
-    torch.nn.init.zeros_(representation.exchange.query.weight)
-    one = representation.encode(prepared(representation, batch))
-    other = representation.encode(prepared(representation, changed(batch, 0)))
-    assert not torch.equal(one.extras["knowledge"], other.extras["knowledge"])
-    assert torch.equal(one.feature, other.feature)
-
-
-def recording_ops(seen: list[tuple[int, ...]]):
-    def interaction(*tensors: Tensor) -> tuple[Tensor, Tensor]:
-        seen.extend(tuple(t.shape) for t in tensors)
-        return REFERENCE.interaction(*tensors)
-
-    return replace(REFERENCE, interaction=interaction)
-
-
-@pytest.mark.parametrize(("trunk", "positions"), [("sacae", 28 * 28), ("dmr", 6 * 6)])
-def test_attention_reduces_large_maps_and_leaves_small_ones(trunk, positions):
-    seen: list[tuple[int, ...]] = []
-    encoder = replace(encoder_config(), trunk=TRUNKS[trunk])
-    spec = small_spec(image_size=128)
-    representation = SemoreRepresentation(encoder, spec, recording_ops(seen), SemoreConfig())
-    with torch.no_grad():
-        representation.encode(prepared(representation, small_batch(spec, size=1)))
-    assert seen == [(1, positions, 32)] * 4
-
-
-def test_attention_picture_is_the_strength_of_what_is_added():
-    agent = small_agent("semore")
-    representation, frames = agent.representation, small_batch().frames[:, :3]
-    inputs = representation.prepare(frames, torch.float32)
-    added = representation.encode(inputs).maps[0] - representation.semantic_trunk(inputs.stack)
-    assert torch.allclose(agent.attention(frames), added.norm(dim=1), atol=1e-5)
-    assert small_agent("sac").attention(frames) is None
-    assert small_agent("semore-m3").attention(frames) is None
 
 
 # bad input

@@ -174,14 +174,15 @@ def test_a_read_only_directory(tmp_path):
         RunDirectory.open(tmp_path, CONFIG)
 
 
+@pytest.mark.parametrize("primitive", ["create", "write", "fsync", "rename"])
 @pytest.mark.parametrize(("code", "fix"), [(errno.EROFS, "give a directory"), (errno.ENOSPC, "make room")])
-def test_a_disk_that_refuses_names_the_fix(tmp_path, monkeypatch, code, fix):
+def test_a_disk_that_refuses_keeps_the_old_file_and_names_the_fix(tmp_path, monkeypatch, code, fix, primitive):
     def refuse(*_):
         raise OSError(code, os.strerror(code))
 
     with RunDirectory.open(tmp_path, CONFIG) as run:
         run.write_json("summary.json", {"a": 1})
-        monkeypatch.setattr(disk, "write", refuse)
+        monkeypatch.setattr(disk, primitive, refuse)
         with pytest.raises(UserError, match=fix):
             run.write_json("summary.json", {"a": 2})
         assert run.read_json("summary.json") == {"a": 1}

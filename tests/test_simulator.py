@@ -92,7 +92,7 @@ def test_bad_scenario_fields_are_named(path: tuple[str, ...], value: Any, error:
 @pytest.mark.parametrize("argument", ["num_envs", "image_size", "supersample", "threads"])
 def test_bad_sizes_are_named(argument: str) -> None:
     with pytest.raises(ValueError, match=argument):
-        make(**{argument: 0})
+        make(**dict[str, Any]({argument: 0}))
 
 
 @pytest.mark.parametrize("name", list(arrays()))
@@ -118,13 +118,13 @@ def test_bad_inputs_are_named() -> None:
     simulator.reset(SEEDS, ALL, out)
     actions = np.zeros((ENVS, 2), np.float32)
     with pytest.raises(TypeError, match=r"^actions must be a numpy array of float32, is float64"):
-        simulator.step(actions.astype(np.float64), 1, ALL, out)  # type: ignore[arg-type]
+        simulator.step(actions.astype(np.float64), 1, ALL, out)
     with pytest.raises(ValueError, match=r"^actions must have shape \[3, 2\], has \[2, 2\]"):
         simulator.step(actions[:2], 1, ALL, out)
     with pytest.raises(TypeError, match=r"^seeds"):
-        simulator.reset(SEEDS.astype(np.int64), ALL, out)  # type: ignore[arg-type]
+        simulator.reset(SEEDS.astype(np.int64), ALL, out)
     with pytest.raises(TypeError, match=r"^which"):
-        simulator.reset(SEEDS, ALL.astype(np.uint8), out)  # type: ignore[arg-type]
+        simulator.reset(SEEDS, ALL.astype(np.uint8), out)
     with pytest.raises(ValueError, match=r"^frames"):
         simulator.step(actions, 0, ALL, out)
     with pytest.raises(ValueError, match="another simulator"):
@@ -160,7 +160,7 @@ def test_physics_alone_equals_physics_with_frames() -> None:
 
 def test_a_simulator_refuses_two_threads_at_once() -> None:
     simulator = make(num_envs=1, image_size=256)
-    given = {"results": np.zeros(1, _C.RESULT_DTYPE), "rgb": np.zeros((1, 3, 256, 256), np.uint8)}
+    given: dict[str, Any] = {"results": np.zeros(1, _C.RESULT_DTYPE), "rgb": np.zeros((1, 3, 256, 256), np.uint8)}
     out = simulator.outputs(**given, ego=None, actors=None, class_ids=None, instance_ids=None)
     one = np.ones(1, bool)
     simulator.reset(SEEDS[:1], one, out)

@@ -51,13 +51,13 @@ void visit_scenario(Scenario& scenario, Visit&& visit) {
            group_spacing_m, walker_speed_min_mps, walker_speed_max_mps, crossing_probability,
            crossing_interval_frames, cyclists, cyclist_start_min_m, cyclist_start_max_m, cyclist_speed_min_mps,
            cyclist_speed_max_mps, cyclist_edge_min_m, cyclist_edge_max_m, cyclist_return_min_m,
-           cyclist_return_max_m, oncoming_vehicles, oncoming_start_min_m, oncoming_start_max_m,
-           oncoming_speed_min_mps, oncoming_speed_max_mps, oncoming_lean_max_m, same_direction_vehicles,
-           same_direction_start_min_m, same_direction_start_max_m, same_direction_speed_min_mps,
-           same_direction_speed_max_mps, high_beam_probability, struck_person_mass_kg, struck_cyclist_mass_kg,
-           struck_vehicle_mass_kg, walker_mass_kg, restitution_vehicle, restitution_soft,
-           contact_impulse_cap_ns, carried_friction, shed_speed_drop_mps, shed_speed_mps, reward,
-           collision_frames_to_end, stuck_check_frames, stuck_speed_mps] = scenario;
+           cyclist_return_max_m, cyclist_swerve_probability, oncoming_vehicles, oncoming_start_min_m,
+           oncoming_start_max_m, oncoming_speed_min_mps, oncoming_speed_max_mps, oncoming_lean_max_m,
+           same_direction_vehicles, same_direction_start_min_m, same_direction_start_max_m,
+           same_direction_speed_min_mps, same_direction_speed_max_mps, high_beam_probability,
+           struck_person_mass_kg, struck_cyclist_mass_kg, struck_vehicle_mass_kg, walker_mass_kg,
+           restitution_vehicle, restitution_soft, contact_impulse_cap_ns, carried_friction, shed_speed_drop_mps,
+           shed_speed_mps, reward, collision_frames_to_end, stuck_check_frames, stuck_speed_mps] = scenario;
     SEMORE_VISIT(kind);
     SEMORE_VISIT(road);
     SEMORE_VISIT(weather);
@@ -86,6 +86,7 @@ void visit_scenario(Scenario& scenario, Visit&& visit) {
     SEMORE_VISIT(cyclist_edge_max_m);
     SEMORE_VISIT(cyclist_return_min_m);
     SEMORE_VISIT(cyclist_return_max_m);
+    SEMORE_VISIT(cyclist_swerve_probability);
     SEMORE_VISIT(oncoming_vehicles);
     SEMORE_VISIT(oncoming_start_min_m);
     SEMORE_VISIT(oncoming_start_max_m);

@@ -45,7 +45,6 @@ struct Camera::Impl {
     void paint(const SceneView& scene, const View& view, const Lighting& lighting, const EgoBeam& beam);
     void hide_covered_glare(const Frame& frame);
     void shade(const RowScene& rows, std::uint8_t* rgb, std::uint8_t* class_ids, std::uint8_t* instance_ids);
-    void store_ids(int row, std::uint8_t* class_ids, std::uint8_t* instance_ids) const;
 
     int image_size, supersample;
     Raster raster;
@@ -82,17 +81,6 @@ void Camera::Impl::hide_covered_glare(const Frame& frame) {
     frame.glares.erase(std::remove_if(frame.glares.begin(), frame.glares.end(), covered), frame.glares.end());
 }
 
-void Camera::Impl::store_ids(int row, std::uint8_t* class_ids, std::uint8_t* instance_ids) const {
-    const int centre = supersample / 2;
-    if (row % supersample != centre) return;
-    const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(row / supersample) * image_size;
-    for (int x = 0; x < image_size; ++x) {
-        const std::int32_t id = pixels.ids[static_cast<std::size_t>(x * supersample + centre)];
-        if (class_ids) class_ids[offset + x] = static_cast<std::uint8_t>(id >> 8);
-        if (instance_ids) instance_ids[offset + x] = static_cast<std::uint8_t>(id & 255);
-    }
-}
-
 void Camera::Impl::shade(const RowScene& rows, std::uint8_t* rgb, std::uint8_t* class_ids, std::uint8_t* instance_ids) {
     const int size = raster.size();
     const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(size) * size;
@@ -109,7 +97,10 @@ void Camera::Impl::shade(const RowScene& rows, std::uint8_t* rgb, std::uint8_t* 
         apply_rain(streaks, row, pixels);
         std::uint8_t* out = rgb + static_cast<std::ptrdiff_t>(row) * size;
         apply_tone(pixels, size, out, out + plane, out + 2 * plane);
-        if (class_ids || instance_ids) store_ids(row, class_ids, instance_ids);
+        if (row % supersample != supersample / 2) continue;
+        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(row / supersample) * image_size;
+        if (class_ids) store_ids(pixels, supersample, image_size, 8, class_ids + offset);
+        if (instance_ids) store_ids(pixels, supersample, image_size, 0, instance_ids + offset);
     }
 }
 

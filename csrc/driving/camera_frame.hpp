@@ -37,16 +37,19 @@ struct Frame {
     float pixels(float metres, float depth_m) const { return metres * view.focal_px / depth_m; }
 
     // Adds a lit surface at a place; `local` is lamp light there, `emitted` its own.
-    std::uint32_t surface(Rgb albedo, Vec3 normal, Vec3 place, Rgb local, ClassId class_id, int instance_id,
+    std::int32_t surface(Rgb albedo, Vec3 normal, Vec3 place, Rgb local, ClassId class_id, int instance_id,
                           Rgb emitted = {}) const {
+        const Rgb base = albedo * (lighting.irradiance(normal) + local) + emitted;
+        if (!beam.on) return raster.add_surface(base, {}, class_id, instance_id);
         const Vec3 to_ego = normalized(beam.origin - place);
         const float facing = dot(normal, to_ego);
         const float response = 0.35f + 0.65f * (facing > 0 ? facing : 0.0f);
-        return raster.add_surface(albedo * (lighting.irradiance(normal) + local) + emitted, albedo * response, class_id,
-                                  instance_id);
+        return raster.add_surface(base, albedo * response, class_id, instance_id);
     }
 
     void add_decal(GroundDecal decal) const;
+    // Scatter around a lamp seen at a camera position; `core_px` is for a 128-pixel image.
+    void add_glare(Vec3 camera, float core_m, float core_px, Rgb colour) const;
 };
 
 // Lamps come first: they light everything painted after them.

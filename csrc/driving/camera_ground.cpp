@@ -1,6 +1,7 @@
+#include "camera_dispatch.hpp"
+
 #include "camera_ground.hpp"
 
-#include "camera_dispatch.hpp"
 #include "camera_texture.hpp"
 
 #include <algorithm>
@@ -19,7 +20,7 @@ struct GroundPaint {
 };
 
 const GroundPaint& ground_paint() {
-    static const GroundPaint paint_box{paint(98, 99, 103), paint(232, 232, 226), paint(224, 178, 62), paint(176, 174, 168),
+    static const GroundPaint paint_box{paint(108, 109, 112), paint(232, 232, 226), paint(224, 178, 62), paint(176, 174, 168),
                                        paint(158, 152, 144), paint(92, 124, 58), paint(120, 128, 92), paint(150, 140, 122)};
     return paint_box;
 }
@@ -28,86 +29,89 @@ const GroundPaint& ground_paint() {
 struct GroundRow {
     float x0, y0, dx, dy;              // world position at the first pixel and its step
     float half_along_m, half_across_m; // half a pixel's footprint
+    float eye_y, half_along_share;     // sideways place of the eye; half_along_m per metre of depth
     float grain_u, grain_v, grain_gain, patch_gain;
     float dash_blur;                   // 1 where dashes have merged into an even tint
-    float median_half_m, lane_width_m, lanes_left, lanes_right, edge_left_m, edge_right_m, pavement_m, verge_m;
+    float median_half_m, lane_width_m, inverse_lane, lanes_left, lanes_right, edge_left_m, edge_right_m, pavement_m, verge_m;
     bool double_sided;
     float dry;
 };
+
+constexpr std::int32_t id_bits(ClassId id) { return static_cast<std::int32_t>(id) << 8; }
 
 struct Output {
     float *r, *g, *b, *ar, *ag, *ab;
     std::int32_t* ids;
 };
 
-inline float square_cover(float phase_m, float period_m, float half_m, float half_px) {
-    const float t = phase_m / period_m;
-    return stripe_cover(abs_of(t - floor_of(t) - 0.5f) * period_m, half_m, half_px);
+// Where a point lies across the road.
+struct Across {
+    float s, k, lane_phase, beyond;  // from the median's edge, nearest lane line, place in the lane, beyond the road's edge
+    bool edge, dashed, centre;
+};
+
+inline Across across_of(const GroundRow& g, float wy) {
+    const bool on_left = wy > 0.0f;
+    const float from_centre = abs_of(wy), lanes = select(on_left, g.lanes_left, g.lanes_right);
+    Across a;
+    a.beyond = from_centre - select(on_left, g.edge_left_m, g.edge_right_m);
+    a.s = from_centre - g.median_half_m;
+    const float q = a.s * g.inverse_lane;
+    a.lane_phase = abs_of(q - floor_of(q) - 0.5f);
+    // Lane lines lie on multiples of the lane width; the outermost ones are edge lines, set in a little.
+    a.k = min_of(max_of(floor_of(q + 0.5f), 0.0f), lanes);
+    a.edge = a.k == lanes, a.centre = a.k == 0.0f;
+    a.dashed = (a.centre & g.double_sided) | !(a.centre | a.edge);
+    return a;
+}
+
+// Paint on the asphalt: the share of a pixel that markings cover.
+inline float marking_cover(const GroundRow& g, const Across& a, float wx, Footprint along, Footprint across) {
+    const float inset = select(a.dashed, 0.0f, select(a.edge, -edge_line_inset_m, edge_line_inset_m));
+    const float line = stripe_cover(abs_of(a.s - a.k * g.lane_width_m - inset), line_half_m, across);
+    const float dash = stripes_cover(wx, dash_period_m, dash_half_m, along);
+    const float even = dash + (2 * dash_half_m / dash_period_m - dash) * g.dash_blur;
+    return select((a.beyond < 0.0f) & (a.s > -0.05f), line * select(a.dashed, even, 1.0f), 0.0f);
 }
 
 SEMORE_CLONES
-void shade_row(const GroundRow& g, const GroundPaint& p, Rgb light, const float* grain, const float* patch, int count,
-               const Output& o) {
-    const float inverse_lane = 1.0f / g.lane_width_m;
+void shade_row(const GroundRow g, const GroundPaint p, Rgb light, const float* grain, const float* patch, int count, const Output o) {
+    const Footprint along(g.half_along_m);
+    SEMORE_INDEPENDENT
     for (int i = 0; i < count; ++i) {
         const float wx = g.x0 + g.dx * static_cast<float>(i), wy = g.y0 + g.dy * static_cast<float>(i);
-        const bool on_left = wy > 0.0f;
-        const float from_centre = on_left ? wy : -wy;
-        const float lanes = on_left ? g.lanes_left : g.lanes_right;
-        const float beyond = from_centre - (on_left ? g.edge_left_m : g.edge_right_m);
         const int gu = static_cast<int>(floor_of(wx * g.grain_u)) & 127, gv = static_cast<int>(floor_of(wy * g.grain_v)) & 127;
         const int pu = static_cast<int>(floor_of(wx * 5.0f)) & 127, pv = static_cast<int>(floor_of(wy * 9.0f)) & 127;
-        const float noise = grain[gv * 128 + gu] * g.grain_gain;
-        const float blotch = patch[pv * 128 + pu] * g.patch_gain;
+        const float noise = grain[gv * 128 + gu] * g.grain_gain, blotch = patch[pv * 128 + pu] * g.patch_gain;
+        const Across a = across_of(g, wy);
+        // Along a column the ground also moves sideways, by its slant times a row's depth.
+        const Footprint across(g.half_across_m + abs_of(wy - g.eye_y) * g.half_along_share);
+        const float cover = marking_cover(g, a, wx, along, across);
+        const bool road = a.beyond < 0.0f, kerb = a.beyond < kerb_width_m, walk = a.beyond < g.pavement_m;
+        const bool gravel = a.beyond < g.verge_m, island = a.s < 0.0f;
 
-        // Lane lines lie on multiples of the lane width; the outermost ones are edge lines.
-        const float s = from_centre - g.median_half_m;
-        const float q = s * inverse_lane;
-        float k = floor_of(q + 0.5f);
-        k = k < 0.0f ? 0.0f : k;
-        k = k > lanes ? lanes : k;
-        const bool edge = k == lanes, centre = k == 0.0f;
-        const bool dashed = centre ? g.double_sided : !edge;
-        const float inset = dashed ? 0.0f : (edge ? -edge_line_inset_m : edge_line_inset_m);
-        const float line = stripe_cover(abs_of(s - k * g.lane_width_m - inset), line_half_m, g.half_across_m);
-        float dash = square_cover(wx, dash_period_m, dash_half_m, g.half_along_m);
-        dash = dash + (2 * dash_half_m / dash_period_m - dash) * g.dash_blur;
-        float cover = line * (dashed ? dash : 1.0f);
-        cover = (beyond < 0.0f) & (s > -0.05f) ? cover : 0.0f;
-        const float worn = cover * (0.92f + blotch * 0.4f);
-
-        const float in_lane = abs_of(abs_of(q - floor_of(q) - 0.5f) * g.lane_width_m - 0.78f);
-        const float track = in_lane < 0.5f ? (0.5f - in_lane) * 0.22f : 0.0f;
-        const bool road = beyond < 0.0f, kerb = beyond < kerb_width_m, walk = beyond < g.pavement_m;
-        const bool gravel = beyond < g.verge_m, island = s < 0.0f;
-        const float slab_px = square_cover(wx, slab_m, 0.02f, g.half_along_m);
-        const float slab_py = square_cover(beyond, slab_m, 0.02f, g.half_across_m);
-        const float joint = 1.0f - 0.30f * (slab_px > slab_py ? slab_px : slab_py);
-        const float gutter = beyond > -gutter_width_m ? 0.86f : 1.0f;
-
-        const float road_tone = (1.0f - track + noise * 0.9f + blotch * 0.9f) * gutter;
-        const float walk_tone = kerb ? 1.0f + noise * 0.3f : joint * (1.0f + noise * 0.3f + blotch * 0.5f);
+        // Tyres darken two tracks in each lane; gutters are dirty; slabs have joints.
+        const float track = max_of(0.5f - abs_of(a.lane_phase * g.lane_width_m - 0.78f), 0.0f) * 0.22f;
+        const float gutter = select(a.beyond > -gutter_width_m, 0.86f, 1.0f);
+        const float joint = 1.0f - 0.30f * max_of(stripes_cover(wx, slab_m, 0.02f, along), stripes_cover(a.beyond, slab_m, 0.02f, across));
+        const float road_tone = (1.0f - track + (noise + blotch) * 0.9f) * gutter;
+        const float walk_tone = select(kerb, 1.0f + noise * 0.3f, joint * (1.0f + noise * 0.3f + blotch * 0.5f));
         const float grass_tone = 1.0f + noise * 1.3f + blotch * 1.8f;
-        const bool paved = road & !island;
-        const float tone = paved ? road_tone : (walk ? walk_tone : grass_tone);
-        const auto pick = [&](float asphalt, float island_c, float kerb_c, float slab, float gravel_c, float grass, float line_c,
-                              float centre_c) {
-            float c = gravel ? gravel_c : grass;
-            c = walk ? (kerb ? kerb_c : slab) : c;
-            c = road ? (island ? island_c : asphalt) : c;
-            c *= tone;
-            const float l = centre ? centre_c : line_c;
-            return c + (l - c) * worn;
+        const float tone = select(road & !island, road_tone, select(walk, walk_tone, grass_tone)) * g.dry;
+        const float worn = cover * (0.92f + blotch * 0.4f);
+        const auto pick = [&](float asphalt, float island_c, float kerb_c, float slab, float gravel_c, float grass, float line, float centre_line) {
+            const float off_road = select(walk, select(kerb, kerb_c, slab), select(gravel, gravel_c, grass));
+            const float bare = select(road, select(island, island_c, asphalt), off_road) * tone;
+            return bare + (select(a.centre, centre_line, line) - bare) * worn;
         };
-        const float r = pick(p.asphalt.r, p.median.r, p.kerb.r, p.slab.r, p.gravel.r, p.grass.r, p.line.r, p.centre_line.r) * g.dry;
-        const float gr = pick(p.asphalt.g, p.median.g, p.kerb.g, p.slab.g, p.gravel.g, p.grass.g, p.line.g, p.centre_line.g) * g.dry;
-        const float b = pick(p.asphalt.b, p.median.b, p.kerb.b, p.slab.b, p.gravel.b, p.grass.b, p.line.b, p.centre_line.b) * g.dry;
+        const float r = pick(p.asphalt.r, p.median.r, p.kerb.r, p.slab.r, p.gravel.r, p.grass.r, p.line.r, p.centre_line.r);
+        const float gr = pick(p.asphalt.g, p.median.g, p.kerb.g, p.slab.g, p.gravel.g, p.grass.g, p.line.g, p.centre_line.g);
+        const float b = pick(p.asphalt.b, p.median.b, p.kerb.b, p.slab.b, p.gravel.b, p.grass.b, p.line.b, p.centre_line.b);
         o.ar[i] = r, o.ag[i] = gr, o.ab[i] = b;
         o.r[i] = r * light.r, o.g[i] = gr * light.g, o.b[i] = b * light.b;
-        const int asphalt_id = cover > 0.45f ? static_cast<int>(ClassId::road_line) : static_cast<int>(ClassId::road);
-        int id = walk ? static_cast<int>(ClassId::sidewalk) : static_cast<int>(ClassId::terrain);
-        id = road ? (island ? static_cast<int>(ClassId::terrain) : asphalt_id) : id;
-        o.ids[i] = id << 8;
+        const int asphalt_id = select(cover > 0.45f, id_bits(ClassId::road_line), id_bits(ClassId::road));
+        const int off_road_id = select(walk, id_bits(ClassId::sidewalk), id_bits(ClassId::terrain));
+        o.ids[i] = select(road, select(island, id_bits(ClassId::terrain), asphalt_id), off_road_id);
     }
 }
 
@@ -123,12 +127,13 @@ GroundRow ground_row(const RowScene& scene, float depth_m, float up_slope) {
     const float height = std::max(view.origin.z, 0.1f);
     g.half_across_m = std::max(0.5f * px_m, 1e-4f);
     g.half_along_m = std::max(0.5f * depth_m * px_m / height, g.half_across_m);
+    g.eye_y = view.origin.y, g.half_along_share = 0.7f * g.half_along_m / depth_m;
     g.grain_u = 1.0f / std::max(0.03f, 1.4f * g.half_along_m);
     g.grain_v = 1.0f / std::max(0.03f, 1.4f * g.half_across_m);
     g.grain_gain = 0.075f / (1.0f + 0.35f * g.half_along_m);
     g.patch_gain = 0.10f / (1.0f + 0.5f * g.half_along_m);
     g.dash_blur = clamp(2.0f * g.half_along_m / dash_period_m * 1.6f - 0.8f, 0.0f, 1.0f);
-    g.median_half_m = 0.5f * road.median_width_m, g.lane_width_m = road.lane_width_m;
+    g.median_half_m = 0.5f * road.median_width_m, g.lane_width_m = road.lane_width_m, g.inverse_lane = 1.0f / road.lane_width_m;
     g.lanes_left = static_cast<float>(road.lanes_oncoming), g.lanes_right = static_cast<float>(road.lanes_forward);
     g.edge_left_m = g.median_half_m + g.lanes_left * road.lane_width_m + road.shoulder_width_m;
     g.edge_right_m = g.median_half_m + g.lanes_right * road.lane_width_m + road.shoulder_width_m;
@@ -141,25 +146,24 @@ GroundRow ground_row(const RowScene& scene, float depth_m, float up_slope) {
 
 // A wet road mirrors the sky, most at grazing angles.
 SEMORE_CLONES
-void add_sheen(Rgb sky, float amount, const std::int32_t* ids, const float* albedo, int count, float* r, float* g, float* b) {
+void add_sheen(Rgb sky, float amount, int count, const Output o) {
+    SEMORE_INDEPENDENT
     for (int i = 0; i < count; ++i) {
-        const float share = ids[i] == static_cast<int>(ClassId::terrain) << 8 ? 0.0f : amount * (0.7f + albedo[i]);
-        r[i] += (sky.r - r[i]) * share;
-        g[i] += (sky.g - g[i]) * share;
-        b[i] += (sky.b - b[i]) * share;
+        const float share = select(o.ids[i] == id_bits(ClassId::terrain), 0.0f, amount * (0.7f + o.ag[i]));
+        o.r[i] += (sky.r - o.r[i]) * share;
+        o.g[i] += (sky.g - o.g[i]) * share;
+        o.b[i] += (sky.b - o.b[i]) * share;
     }
 }
 
 // One row through a decal. (u0, v0) are its coordinates at the first column, in half sizes.
 SEMORE_CLONES
-void blend_decal(const GroundDecal& d, float u0, float du, float v0, float dv, int x0, int x1, const Output& o) {
+void blend_decal(const GroundDecal d, float u0, float du, float v0, float dv, const Output o) {
     const float inverse_soft = 1.0f / d.soft;
-    for (int i = x0; i < x1; ++i) {
+    SEMORE_INDEPENDENT
+    for (int i = d.column0; i < d.column1; ++i) {
         const float u = abs_of(u0 + du * static_cast<float>(i)), v = abs_of(v0 + dv * static_cast<float>(i));
-        float a = (1.0f - u) * inverse_soft, b = (1.0f - v) * inverse_soft;
-        a = a < 0.0f ? 0.0f : (a > 1.0f ? 1.0f : a);
-        b = b < 0.0f ? 0.0f : (b > 1.0f ? 1.0f : b);
-        const float weight = a * b;
+        const float weight = unit_clamp((1.0f - u) * inverse_soft) * unit_clamp((1.0f - v) * inverse_soft);
         const float keep = 1.0f - d.shade * weight, glow = weight * weight;
         o.r[i] = o.r[i] * keep + o.ar[i] * d.glow.r * glow;
         o.g[i] = o.g[i] * keep + o.ag[i] * d.glow.g * glow;
@@ -190,7 +194,7 @@ void shade_ground(const RowScene& scene, int row, PixelRow& out) {
     std::fill(out.depth_m.begin(), out.depth_m.end(), place.depth_m);
     if (scene.lighting.wetness > 0) {
         const float grazing = 1.0f / (1.0f + scene.view.origin.z * 6.0f / place.depth_m);
-        add_sheen(scene.lighting.horizon, scene.lighting.wetness * grazing * 0.8f, o.ids, o.ag, out.size, o.r, o.g, o.b);
+        add_sheen(scene.lighting.horizon, scene.lighting.wetness * grazing * 0.8f, out.size, o);
     }
 }
 
@@ -204,7 +208,7 @@ void apply_decals(const RowScene& scene, int row, const std::vector<GroundDecal>
         const float iu = 1.0f / d.half_length_m, iv = 1.0f / d.half_width_m;
         const float px = g.x0 - d.x, py = g.y0 - d.y;
         blend_decal(d, (px * d.axis_x + py * d.axis_y) * iu, (g.dx * d.axis_x + g.dy * d.axis_y) * iu,
-                    (py * d.axis_x - px * d.axis_y) * iv, (g.dy * d.axis_x - g.dx * d.axis_y) * iv, d.column0, d.column1, o);
+                    (py * d.axis_x - px * d.axis_y) * iv, (g.dy * d.axis_x - g.dx * d.axis_y) * iv, o);
     }
 }
 

@@ -16,11 +16,11 @@ Lighting day() {
 
 Lighting dusk() {
     Lighting l{};
-    l.ambient_up = {0.27f, 0.27f, 0.36f}, l.ambient_down = {0.18f, 0.16f, 0.16f};
-    l.sun = {0.62f, 0.38f, 0.20f}, l.to_sun = normalized({-0.62f, 0.70f, 0.36f});
-    l.zenith = paint(58, 80, 136), l.horizon = paint(244, 176, 122), l.cloud = paint(214, 130, 120);
+    l.ambient_up = {0.36f, 0.35f, 0.43f}, l.ambient_down = {0.22f, 0.20f, 0.20f};
+    l.sun = {0.78f, 0.52f, 0.31f}, l.to_sun = normalized({-0.66f, 0.64f, 0.38f});
+    l.zenith = paint(58, 80, 136), l.horizon = paint(244, 176, 122), l.cloud = paint(216, 144, 130);
     l.cloudiness = 0.6f, l.fog = paint(196, 152, 130), l.fog_per_m = 0.0032f;
-    l.lamp_gain = 0.35f, l.halo_gain = 0.3f;
+    l.lamp_gain = 0.45f, l.halo_gain = 0.3f;
     return l;
 }
 

@@ -55,17 +55,15 @@ struct EgoBeam {
 EgoBeam ego_beam(const SceneView& scene, const Lighting& lighting);
 
 inline float EgoBeam::at(float x, float y, float z) const {
-    const float ahead = x < 0.5f ? 0.5f : x;
+    const float ahead = max_of(x, 0.5f);
     const float inverse = 1.0f / ahead;
     const float across = y * inverse * 1.7f;
     const float across2 = across * across;
     const float spread = 1.0f / (1.0f + across2 * (1.0f + across2));
-    float below = (cutoff_slope - z * inverse) * 22.0f + 0.5f;
-    below = below < 0.0f ? 0.0f : below;
-    below = below > 1.0f ? 1.0f : below;
+    const float below = unit_clamp((cutoff_slope - z * inverse) * 22.0f + 0.5f);
     const float vertical = above_cutoff + (1.0f - above_cutoff) * below;
     const float falloff = 1.0f / (1.0f + ahead * ahead * (1.0f / 500));
-    return x > 0.0f ? gain * spread * vertical * falloff : 0.0f;
+    return select(x > 0.0f, gain * spread * vertical * falloff, 0.0f);
 }
 
 }  // namespace semore::driving

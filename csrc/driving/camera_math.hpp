@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 namespace semore::driving {
 
@@ -27,14 +28,31 @@ inline T clamp(T v, T low, T high) {
     return v < low ? low : v > high ? high : v;
 }
 
+// c ? a : b in straight-line code. Compilers turn chains of ?: into jumps, which keep a loop from vectorising.
+inline std::int32_t select(bool c, std::int32_t a, std::int32_t b) { return b ^ ((a ^ b) & -static_cast<std::int32_t>(c)); }
+
+inline float select(bool c, float a, float b) {
+    std::int32_t ia, ib;
+    std::memcpy(&ia, &a, sizeof ia);
+    std::memcpy(&ib, &b, sizeof ib);
+    const std::int32_t bits = select(c, ia, ib);
+    float out;
+    std::memcpy(&out, &bits, sizeof out);
+    return out;
+}
+
+inline float max_of(float a, float b) { return select(a < b, b, a); }
+inline float min_of(float a, float b) { return select(b < a, b, a); }
+inline float unit_clamp(float v) { return min_of(max_of(v, 0.0f), 1.0f); }
+
 inline float mix(float a, float b, float t) { return a + (b - a) * t; }
 
 inline float floor_of(float v) {
     const float whole = static_cast<float>(static_cast<std::int32_t>(v));
-    return whole - (v < whole ? 1.0f : 0.0f);
+    return whole - static_cast<float>(static_cast<std::int32_t>(v < whole));
 }
 
-inline float abs_of(float v) { return v < 0 ? -v : v; }
+inline float abs_of(float v) { return std::fabs(v); }
 
 struct SinCos {
     float sin, cos;

@@ -9,7 +9,7 @@ namespace {
 
 const Rgb skins[] = {paint(236, 196, 166), paint(214, 164, 128), paint(158, 110, 78), paint(104, 70, 50)};
 const Rgb hairs[] = {paint(44, 34, 28), paint(92, 62, 36), paint(168, 130, 74), paint(120, 118, 116)};
-const Rgb trousers_of[] = {paint(44, 54, 88), paint(40, 40, 44), paint(112, 92, 66), paint(72, 78, 84)};
+const Rgb trousers_of[] = {paint(50, 72, 140), paint(28, 28, 32), paint(172, 142, 100), paint(62, 66, 74)};
 
 // A body's own axes: ahead, left, up its spine; pitched forward when it has been struck.
 struct Body {
@@ -30,25 +30,25 @@ struct Body {
     Vec3 world(Vec3 p) const { return foot + ahead * p.x + left * p.y + up * p.z; }
     Vec3 camera(Vec3 p) const { return frame.view.to_camera(world(p)); }
 
-    std::uint32_t surface(Rgb albedo, ClassId id, Vec3 lean = {}) const {
+    std::int32_t surface(Rgb albedo, ClassId id, Vec3 lean = {}) const {
         const Vec3 normal = normalized(to_viewer + Vec3{0, 0, 0.25f} + lean);
         return frame.surface(albedo, normal, foot, local, id, actor.instance_id);
     }
 
     // Four tones from the side away from the light to the side towards it.
-    std::uint32_t round_surface(Rgb albedo, ClassId id) const {
-        const std::uint32_t first = surface(albedo * 0.72f, id);
+    std::int32_t round_surface(Rgb albedo, ClassId id) const {
+        const std::int32_t first = surface(albedo * 0.72f, id);
         surface(albedo * 0.9f, id);
         surface(albedo, id);
         surface(albedo * 1.1f, id);
         return first;
     }
 
-    void limb(Vec3 a, Vec3 b, float width_a, float width_b, std::uint32_t surface_id) const {
+    void limb(Vec3 a, Vec3 b, float width_a, float width_b, std::int32_t surface_id) const {
         frame.raster.limb(frame.view, camera(a), camera(b), width_a, width_b, surface_id);
     }
 
-    void ball(Vec3 centre, float half_width, float half_height, std::uint32_t surface_id) const {
+    void ball(Vec3 centre, float half_width, float half_height, std::int32_t surface_id) const {
         const Vec3 sun = frame.lighting.to_sun;
         frame.raster.blob(frame.view, camera(centre), half_width, half_height, surface_id, -dot(sun, frame.view.left),
                           -dot(sun, frame.view.up), 0.0f, 0);
@@ -67,8 +67,8 @@ float seen_width(const Body& body, float across, float through) {
 }
 
 void paint_head(const Body& body, Vec3 centre, float height, ClassId id, Rgb cap, bool helmet) {
-    const std::uint32_t skin = body.round_surface(skins[body.actor.style & 3], id);
-    const std::uint32_t hair = body.round_surface(cap, id);
+    const std::int32_t skin = body.round_surface(skins[body.actor.style & 3], id);
+    const std::int32_t hair = body.round_surface(cap, id);
     const float r = 0.068f * height;
     body.limb(centre - Vec3{0.01f, 0, r * 1.5f}, centre, r * 0.9f, r * 0.9f, skin + 1);
     body.ball(centre, r, r * 1.25f, skin);
@@ -77,8 +77,8 @@ void paint_head(const Body& body, Vec3 centre, float height, ClassId id, Rgb cap
 }
 
 // Upper arm and forearm, or thigh and shin, through a joint.
-void paint_jointed(const Body& body, Vec3 from, Vec3 joint, Vec3 to, float width, float end_width, std::uint32_t upper,
-                   std::uint32_t lower) {
+void paint_jointed(const Body& body, Vec3 from, Vec3 joint, Vec3 to, float width, float end_width, std::int32_t upper,
+                   std::int32_t lower) {
     body.limb(from, joint, width, mix(width, end_width, 0.4f), upper);
     body.limb(joint, to, mix(width, end_width, 0.5f), end_width, lower);
 }
@@ -87,7 +87,7 @@ struct Stride {
     float hip_x, knee_lift;
 };
 
-void paint_leg(const Body& body, float side, float swing, float lift, std::uint32_t cloth, std::uint32_t shoe) {
+void paint_leg(const Body& body, float side, float swing, float lift, std::int32_t cloth, std::int32_t shoe) {
     const float h = body.actor.height_m;
     const Vec3 hip{0, side * 0.052f * h, 0.49f * h};
     const SinCos thigh = sin_cos(swing + 0.35f * lift), shin = sin_cos(swing - 0.65f * lift);
@@ -98,7 +98,7 @@ void paint_leg(const Body& body, float side, float swing, float lift, std::uint3
     body.limb(ankle - Vec3{0.025f * h, 0, 0.01f * h}, toe, 0.055f * h, 0.045f * h, shoe);
 }
 
-void paint_arm(const Body& body, float side, float swing, std::uint32_t sleeve, std::uint32_t skin) {
+void paint_arm(const Body& body, float side, float swing, std::int32_t sleeve, std::int32_t skin) {
     const float h = body.actor.height_m;
     const Vec3 shoulder{0, side * 0.125f * h, 0.80f * h};
     const SinCos upper = sin_cos(swing), lower = sin_cos(swing + 0.45f);
@@ -113,7 +113,7 @@ void paint_torso(const Body& body, Vec3 hips, Vec3 neck, Rgb cloth, ClassId id) 
     const Vec3 sun = body.frame.lighting.to_sun;
     const float lit_side = dot(sun, body.frame.view.left) > 0 ? 1.0f : -1.0f;
     const float hip_width = seen_width(body, 0.175f, 0.125f) * h, shoulder_width = seen_width(body, 0.25f, 0.14f) * h;
-    const std::uint32_t plain = body.surface(cloth, id), shaded = body.surface(cloth * 0.78f, id);
+    const std::int32_t plain = body.surface(cloth, id), shaded = body.surface(cloth * 0.78f, id);
     const Vec3 chest = hips + (neck - hips) * 0.82f;
     body.limb(hips, chest, hip_width, shoulder_width, plain);
     body.limb(chest, neck, shoulder_width, shoulder_width * 0.45f, plain);
@@ -132,10 +132,10 @@ void paint_pedestrian(const Frame& frame, const ActorView& actor, int index) {
     const float h = actor.height_m;
     const ClassId id = ClassId::pedestrian;
     const Rgb shirt = paint(actor.colour[0], actor.colour[1], actor.colour[2]);
-    const std::uint32_t cloth = body.surface(shirt * 0.94f, id), far_cloth = body.surface(shirt * 0.76f, id);
+    const std::int32_t cloth = body.surface(shirt * 0.94f, id), far_cloth = body.surface(shirt * 0.76f, id);
     const Rgb leg = trousers_of[actor.style >> 4 & 3];
-    const std::uint32_t trouser = body.surface(leg, id), far_trouser = body.surface(leg * 0.75f, id);
-    const std::uint32_t skin = body.surface(skins[actor.style & 3], id), shoe = body.surface(paint(38, 34, 32), id);
+    const std::int32_t trouser = body.surface(leg, id), far_trouser = body.surface(leg * 0.75f, id);
+    const std::int32_t skin = body.surface(skins[actor.style & 3], id), shoe = body.surface(paint(38, 34, 32), id);
 
     const float pace = clamp(actor.speed_mps * 0.8f, 0.0f, 1.0f);
     const float reach = (0.38f + 0.035f * clamp(actor.speed_mps, 0.0f, 8.0f)) * pace;
@@ -156,7 +156,7 @@ namespace {
 
 constexpr float wheel_radius_m = 0.34f;
 
-void paint_wheel(const Body& body, float x, float spin_rad, std::uint32_t tyre, std::uint32_t spoke) {
+void paint_wheel(const Body& body, float x, float spin_rad, std::int32_t tyre, std::int32_t spoke) {
     const Vec3 hub{x, 0, wheel_radius_m};
     const float depth = body.camera(hub).x;
     const bool fine = depth > 0.5f && body.frame.pixels(wheel_radius_m, depth) > 8.0f;
@@ -177,8 +177,8 @@ struct Cycle {
 
 void paint_cycle(const Body& body, const Cycle& c, Rgb colour) {
     const ClassId id = ClassId::bicycle;
-    const std::uint32_t tyre = body.surface(paint(30, 30, 32), id), metal = body.surface(paint(176, 178, 182), id);
-    const std::uint32_t tube = body.surface(colour, id), leather = body.surface(paint(52, 40, 34), id);
+    const std::int32_t tyre = body.surface(paint(30, 30, 32), id), metal = body.surface(paint(176, 178, 182), id);
+    const std::int32_t tube = body.surface(colour, id), leather = body.surface(paint(52, 40, 34), id);
     const float spin = -body.actor.phase_rad * 2.0f;
     paint_wheel(body, c.rear.x, spin, tyre, metal);
     paint_wheel(body, c.front.x, spin, tyre, metal);
@@ -187,7 +187,7 @@ void paint_cycle(const Body& body, const Cycle& c, Rgb colour) {
     body.limb(c.head, c.bar, 0.035f, 0.035f, metal);
     body.limb(c.bar + Vec3{0, 0.24f, 0}, c.bar - Vec3{0, 0.24f, 0}, 0.035f, 0.035f, leather);
     body.limb(c.saddle + Vec3{-0.12f, 0, 0.05f}, c.saddle + Vec3{0.12f, 0, 0.05f}, 0.09f, 0.05f, leather);
-    const std::uint32_t reflector = body.surface(paint(210, 30, 24), id);
+    const std::int32_t reflector = body.surface(paint(210, 30, 24), id);
     body.ball(c.saddle + Vec3{-0.20f, 0, -0.10f}, 0.035f, 0.045f, reflector);
 }
 
@@ -204,7 +204,7 @@ void paint_rider(const Body& body, const Cycle& c) {
     const ClassId id = ClassId::rider;
     const Rgb shirt = paint(body.actor.colour[0], body.actor.colour[1], body.actor.colour[2]);
     const Rgb leg = trousers_of[body.actor.style >> 4 & 3];
-    const std::uint32_t shoe = body.surface(paint(38, 34, 32), id), skin = body.surface(skins[body.actor.style & 3], id);
+    const std::int32_t shoe = body.surface(paint(38, 34, 32), id), skin = body.surface(skins[body.actor.style & 3], id);
     const Vec3 hips = c.saddle + Vec3{0.02f, 0, 0.10f}, neck = hips + Vec3{0.30f, 0, 0.46f};
     for (const float side : {1.0f, -1.0f}) {
         const float shade = side > 0 ? 1.0f : 0.78f;
@@ -212,10 +212,10 @@ void paint_rider(const Body& body, const Cycle& c) {
         const Vec3 pedal = c.crank + Vec3{a.sin * 0.17f, side * 0.10f, a.cos * 0.17f};
         const Vec3 hip = hips + Vec3{0, side * 0.09f, 0};
         const Vec3 ankle = pedal + Vec3{-0.04f, 0, 0.09f};
-        const std::uint32_t cloth = body.surface(leg * shade, id);
+        const std::int32_t cloth = body.surface(leg * shade, id);
         paint_jointed(body, hip, knee_of(hip, ankle, 0.43f), ankle, 0.16f, 0.09f, cloth, cloth);
         body.limb(ankle - Vec3{0.05f, 0, 0.05f}, pedal + Vec3{0.12f, 0, 0.02f}, 0.09f, 0.07f, shoe);
-        const std::uint32_t sleeve = body.surface(shirt * shade, id);
+        const std::int32_t sleeve = body.surface(shirt * shade, id);
         const Vec3 shoulder = neck + Vec3{-0.03f, side * 0.19f, -0.07f}, hand = c.bar + Vec3{0, side * 0.22f, 0.02f};
         const Vec3 elbow = (shoulder + hand) * 0.5f + Vec3{-0.03f, side * 0.06f, -0.05f};
         paint_jointed(body, shoulder, elbow, hand, 0.11f, 0.07f, sleeve, skin);

@@ -1,6 +1,7 @@
+#include "camera_dispatch.hpp"
+
 #include "camera_raster.hpp"
 
-#include "camera_dispatch.hpp"
 #include "camera_texture.hpp"
 
 #include <algorithm>
@@ -46,24 +47,23 @@ struct Spans {
     const float *left, *right;
     int row0, row1, size, stride;
     float* depth;
-    std::uint32_t* surface;
+    std::int32_t* surface;
 };
 
 SEMORE_CLONES
-void fill_flat(const Spans& s, Plane depth, float depth_min, float depth_max, std::uint32_t id) {
+void fill_flat(const Spans s, Plane depth, float depth_min, float depth_max, std::int32_t id) {
     for (int row = s.row0; row < s.row1; ++row) {
         const int x0 = std::max(0, first_pixel(s.left[row], s.size)), x1 = first_pixel(s.right[row], s.size);
         float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
-        std::uint32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
+        std::int32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
         const float start = depth.at(0.5f, static_cast<float>(row) + 0.5f);
+        SEMORE_INDEPENDENT
         for (int x = x0; x < x1; ++x) {
             float d = start + depth.per_x * static_cast<float>(x);
-            d = d < depth_min ? depth_min : d;
-            d = d > depth_max ? depth_max : d;
+            d = min_of(max_of(d, depth_min), depth_max);
             const float old = z[x];
-            const std::uint32_t old_id = out[x];
-            z[x] = d > old ? d : old;
-            out[x] = d > old ? id : old_id;
+            z[x] = select(d > old, d, old);
+            out[x] = select(d > old, id, out[x]);
         }
     }
 }
@@ -71,84 +71,85 @@ void fill_flat(const Spans& s, Plane depth, float depth_min, float depth_max, st
 struct WallPaint {
     Plane depth, u_over_z, v_over_z;
     float depth_min, depth_max;
-    std::uint32_t surface, seed;
+    std::int32_t surface;
+    std::uint32_t seed;
     float metres_per_px_at_1m;
 };
 
 template <class Pick>
-inline void fill_wall(const Spans& s, const WallPaint& w, Pick pick) {
+inline void fill_wall(const Spans s, const WallPaint w, Pick pick) {
     for (int row = s.row0; row < s.row1; ++row) {
         const int x0 = std::max(0, first_pixel(s.left[row], s.size)), x1 = first_pixel(s.right[row], s.size);
         float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
-        std::uint32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
+        std::int32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
         const float y = static_cast<float>(row) + 0.5f;
         const float z0 = w.depth.at(0.5f, y), u0 = w.u_over_z.at(0.5f, y), v0 = w.v_over_z.at(0.5f, y);
+        SEMORE_INDEPENDENT
         for (int x = x0; x < x1; ++x) {
             const float fx = static_cast<float>(x);
             float d = z0 + w.depth.per_x * fx;
-            d = d < w.depth_min ? w.depth_min : d;
-            d = d > w.depth_max ? w.depth_max : d;
+            d = min_of(max_of(d, w.depth_min), w.depth_max);
             const float metres = 1.0f / d;
             const float u = (u0 + w.u_over_z.per_x * fx) * metres, v = (v0 + w.v_over_z.per_x * fx) * metres;
             const float px = metres * w.metres_per_px_at_1m;
             const float u_px = abs_of(w.u_over_z.per_x - u * w.depth.per_x) * metres;
-            const std::uint32_t id = w.surface + static_cast<std::uint32_t>(pick(u, v, px, u_px));
+            const std::int32_t id = w.surface + pick(u, v, px, u_px);
             const float old = z[x];
-            const std::uint32_t old_id = out[x];
-            z[x] = d > old ? d : old;
-            out[x] = d > old ? id : old_id;
+            z[x] = select(d > old, d, old);
+            out[x] = select(d > old, id, out[x]);
         }
     }
 }
 
 SEMORE_CLONES
-void fill_facade(const Spans& s, const WallPaint& w) {
+void fill_facade(const Spans s, const WallPaint w) {
     const std::uint32_t seed = w.seed;
     fill_wall(s, w, [seed](float u, float v, float v_px, float u_px) { return facade_tone(u, v, v_px, u_px, seed); });
 }
 
 SEMORE_CLONES
-void fill_pickets(const Spans& s, const WallPaint& w) {
+void fill_pickets(const Spans s, const WallPaint w) {
     fill_wall(s, w, [](float u, float v, float v_px, float u_px) { return picket_tone(u, v, v_px, u_px); });
 }
 
 SEMORE_CLONES
-void fill_rail(const Spans& s, const WallPaint& w) {
+void fill_rail(const Spans s, const WallPaint w) {
     fill_wall(s, w, [](float, float v, float v_px, float) { return rail_tone(v, v_px); });
 }
 
 SEMORE_CLONES
-void fill_cladding(const Spans& s, const WallPaint& w) {
+void fill_cladding(const Spans s, const WallPaint w) {
     fill_wall(s, w, [](float u, float v, float v_px, float u_px) { return cladding_tone(u, v, v_px, u_px); });
 }
 
 struct BlobPaint {
     float x, y, inverse_rx, inverse_ry, depth, light_x, light_y, ragged;
-    std::uint32_t surface, seed;
+    std::int32_t surface;
+    std::uint32_t seed;
     const float* noise;
 };
 
 SEMORE_CLONES
-void fill_blob(const Spans& s, const BlobPaint& b) {
+void fill_blob(const Spans s, const BlobPaint b) {
     const int shift_u = static_cast<int>(b.seed & 127u), shift_v = static_cast<int>(b.seed >> 8 & 127u);
     for (int row = s.row0; row < s.row1; ++row) {
         const float v = (static_cast<float>(row) + 0.5f - b.y) * b.inverse_ry;
         const float half = v * v < 1.0f ? std::sqrt(1.0f - v * v) / b.inverse_rx : 0.0f;
         const int x0 = std::max(0, first_pixel(b.x - half, s.size)), x1 = first_pixel(b.x + half, s.size);
         float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
-        std::uint32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
+        std::int32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
         const float* noise_row = b.noise + ((static_cast<int>(v * 12.0f + 64.0f) + shift_v) & 127) * 128;
+        SEMORE_INDEPENDENT
         for (int x = x0; x < x1; ++x) {
             const float u = (static_cast<float>(x) + 0.5f - b.x) * b.inverse_rx;
             const float leaf = noise_row[(static_cast<int>(u * 12.0f + 64.0f) + shift_u) & 127] * b.ragged;
             const float lit = u * b.light_x + v * b.light_y + leaf * 0.9f;
-            const std::uint32_t tone = (lit > -0.45f) + (lit > 0.05f) + (lit > 0.5f);
+            const std::int32_t tone = static_cast<int>(lit > -0.45f) + static_cast<int>(lit > 0.05f) + static_cast<int>(lit > 0.5f);
             const bool inside = u * u + v * v + leaf * 0.45f + b.ragged * 0.2f < 1.0f;
             const float old = z[x];
-            const std::uint32_t old_id = out[x];
             const bool wins = (b.depth > old) & inside;
-            z[x] = wins ? b.depth : old;
-            out[x] = wins ? b.surface + tone : old_id;
+            z[x] = select(wins, b.depth, old);
+            out[x] = select(wins, b.surface + tone, out[x]);
         }
     }
 }
@@ -200,6 +201,7 @@ float polygon_area(const ScreenPoint* p, int count) {
 }  // namespace
 
 std::uint32_t pack_light(Rgb light) {
+    if (brightness(light) == 0) return 0;
     const auto channel = [](float v) {
         const float unit = clamp(v * (1.0f / packed_max), 0.0f, 1.0f);
         return static_cast<std::uint32_t>(std::sqrt(unit) * 1023.0f + 0.5f);
@@ -231,17 +233,17 @@ Raster::Raster(int size) : size_(size), stride_((size + lane_padding - 1) / lane
 
 void Raster::begin() {
     std::fill(inverse_depth_.begin(), inverse_depth_.end(), 0.0f);
-    std::fill(surface_.begin(), surface_.end(), 0u);
+    std::fill(surface_.begin(), surface_.end(), 0);
     base_.assign(1, 0u);
     beam_.assign(1, 0u);
     id_.assign(1, 0u);
 }
 
-std::uint32_t Raster::add_surface(Rgb base, Rgb beam, ClassId class_id, int instance_id) {
+std::int32_t Raster::add_surface(Rgb base, Rgb beam, ClassId class_id, int instance_id) {
     base_.push_back(pack_light(base));
     beam_.push_back(pack_light(beam));
     id_.push_back(static_cast<std::uint32_t>(class_id) << 8 | static_cast<std::uint32_t>(instance_id));
-    return static_cast<std::uint32_t>(base_.size() - 1);
+    return static_cast<std::int32_t>(base_.size() - 1);
 }
 
 Raster::Span Raster::scan_edges(const ScreenPoint* p, int count, float area) {
@@ -263,7 +265,7 @@ Raster::Span Raster::scan_edges(const ScreenPoint* p, int count, float area) {
     return rows;
 }
 
-void Raster::screen_polygon(const ScreenPoint* points, int count, std::uint32_t surface) {
+void Raster::screen_polygon(const ScreenPoint* points, int count, std::int32_t surface) {
     const float area = polygon_area(points, count);
     if (abs_of(area) < 1e-9f) return;
     const Span rows = scan_edges(points, count, area);
@@ -276,7 +278,7 @@ void Raster::screen_polygon(const ScreenPoint* points, int count, std::uint32_t 
     fill_flat(spans, depth, range.low, range.high, surface);
 }
 
-void Raster::polygon(const View& view, const Vec3* camera, int count, std::uint32_t surface, float bias) {
+void Raster::polygon(const View& view, const Vec3* camera, int count, std::int32_t surface, float bias) {
     Vec3 clipped[max_corners + 1];
     bool near = false;
     for (int i = 0; i < count; ++i) near |= camera[i].x < near_plane_m;
@@ -294,7 +296,7 @@ void Raster::polygon(const View& view, const Vec3* camera, int count, std::uint3
     screen_polygon(points, count, surface);
 }
 
-void Raster::wall(const View& view, const WallVertex* corners, int count, std::uint32_t surface, Pattern pattern,
+void Raster::wall(const View& view, const WallVertex* corners, int count, std::int32_t surface, Pattern pattern,
                   std::uint32_t seed) {
     WallVertex clipped[max_corners + 1];
     const auto lerp = [](const WallVertex& a, const WallVertex& b, float t) {
@@ -328,7 +330,7 @@ void Raster::wall(const View& view, const WallVertex* corners, int count, std::u
     }
 }
 
-void Raster::limb(const View& view, Vec3 camera_a, Vec3 camera_b, float width_a_m, float width_b_m, std::uint32_t surface) {
+void Raster::limb(const View& view, Vec3 camera_a, Vec3 camera_b, float width_a_m, float width_b_m, std::int32_t surface) {
     if (camera_a.x < near_plane_m || camera_b.x < near_plane_m) return;
     const ScreenPoint a = project(view, camera_a), b = project(view, camera_b);
     const float dx = b.x - a.x, dy = b.y - a.y;
@@ -343,7 +345,7 @@ void Raster::limb(const View& view, Vec3 camera_a, Vec3 camera_b, float width_a_
     screen_polygon(quad, 4, surface);
 }
 
-void Raster::blob(const View& view, Vec3 camera, float half_width_m, float half_height_m, std::uint32_t surface,
+void Raster::blob(const View& view, Vec3 camera, float half_width_m, float half_height_m, std::int32_t surface,
                   float light_x, float light_y, float ragged, std::uint32_t seed) {
     if (camera.x < near_plane_m) return;
     const ScreenPoint p = project(view, camera);

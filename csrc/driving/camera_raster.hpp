@@ -49,24 +49,24 @@ public:
     void begin();
 
     // base: light leaving the surface without the ego's lamps; beam: its reflectance towards them.
-    std::uint32_t add_surface(Rgb base, Rgb beam, ClassId class_id, int instance_id);
+    std::int32_t add_surface(Rgb base, Rgb beam, ClassId class_id, int instance_id);
 
     // Convex polygon in camera coordinates, any winding, clipped at the near plane. bias > 1 wins over coplanar faces.
-    void polygon(const View& view, const Vec3* camera, int count, std::uint32_t surface, float bias = 1.0f);
-    void screen_polygon(const ScreenPoint* points, int count, std::uint32_t surface);
-    void wall(const View& view, const WallVertex* corners, int count, std::uint32_t surface, Pattern pattern,
+    void polygon(const View& view, const Vec3* camera, int count, std::int32_t surface, float bias = 1.0f);
+    void screen_polygon(const ScreenPoint* points, int count, std::int32_t surface);
+    void wall(const View& view, const WallVertex* corners, int count, std::int32_t surface, Pattern pattern,
               std::uint32_t seed);
     // A strip of constant screen width between two points, never thinner than about a pixel.
-    void limb(const View& view, Vec3 camera_a, Vec3 camera_b, float width_a_m, float width_b_m, std::uint32_t surface);
+    void limb(const View& view, Vec3 camera_a, Vec3 camera_b, float width_a_m, float width_b_m, std::int32_t surface);
     // An upright ellipse facing the camera; surfaces surface..surface+3 run from its shaded to its sunlit side.
     // ragged 0 is a smooth outline, 1 leaves and gaps.
-    void blob(const View& view, Vec3 camera, float half_width_m, float half_height_m, std::uint32_t surface,
+    void blob(const View& view, Vec3 camera, float half_width_m, float half_height_m, std::int32_t surface,
               float light_x, float light_y, float ragged, std::uint32_t seed);
 
     int size() const { return size_; }
     int stride() const { return stride_; }
     const float* depth_row(int row) const { return &inverse_depth_[static_cast<std::size_t>(row) * stride_]; }
-    const std::uint32_t* surface_row(int row) const { return &surface_[static_cast<std::size_t>(row) * stride_]; }
+    const std::int32_t* surface_row(int row) const { return &surface_[static_cast<std::size_t>(row) * stride_]; }
     const std::uint32_t* bases() const { return base_.data(); }
     const std::uint32_t* beams() const { return beam_.data(); }
     const std::uint32_t* ids() const { return id_.data(); }
@@ -79,7 +79,8 @@ private:
 
     int size_, stride_;
     std::vector<float> inverse_depth_, left_, right_;
-    std::vector<std::uint32_t> surface_, base_, beam_, id_;
+    std::vector<std::int32_t> surface_;
+    std::vector<std::uint32_t> base_, beam_, id_;
 };
 
 // Light packed as three 10-bit square roots of value / packed_max.

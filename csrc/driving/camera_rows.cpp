@@ -1,4 +1,5 @@
 #include "camera_dispatch.hpp"
+
 #include "camera_ground.hpp"
 #include "camera_texture.hpp"
 
@@ -18,53 +19,65 @@ inline float unpack(std::uint32_t packed, int shift) {
 struct SkyRow {
     float elevation;  // slope above the horizon
     Rgb clear, cloud;
-    float cloudiness, cloud_u, cloud_v;
+    float cloudiness, cloud_u, cloud_v;     // cloud_v: share of the second noise row
+    const float *noise0, *noise1;
     Rgb trees;
 };
 
 // Clouds lie on a plane high above; their rows are stretched towards the horizon.
 SEMORE_CLONES
-void shade_sky_row(const SkyRow& s, const float* slope, const float* skyline, const float* noise, int count, float* r, float* g,
+void shade_sky_row(const SkyRow s, const float* slope, const float* skyline, int count, float* r, float* g,
                    float* b, std::int32_t* ids) {
+    float noise[noise_size + 1];
+    for (int i = 0; i < noise_size; ++i) noise[i] = mix(s.noise0[i], s.noise1[i], s.cloud_v);
+    noise[noise_size] = noise[0];
+    SEMORE_INDEPENDENT
     for (int i = 0; i < count; ++i) {
-        const int u = static_cast<int>(slope[i] * s.cloud_u + 2048.0f) & 127;
-        const int v = static_cast<int>(s.cloud_v + slope[i] * 6.0f + 2048.0f) & 127;
-        float cover = noise[v * 128 + u] * 0.9f + s.cloudiness - 0.35f;
-        cover = cover < 0.0f ? 0.0f : cover;
-        cover = cover > 1.0f ? 1.0f : cover;
+        const float u = slope[i] * s.cloud_u + 2048.0f, whole = floor_of(u);
+        const int left = static_cast<int>(whole) & 127;
+        const float cover = unit_clamp(mix(noise[left], noise[left + 1], u - whole) * 0.9f + s.cloudiness - 0.35f);
         const bool trees = s.elevation < skyline[i];
         const float cr = s.clear.r + (s.cloud.r - s.clear.r) * cover;
         const float cg = s.clear.g + (s.cloud.g - s.clear.g) * cover;
         const float cb = s.clear.b + (s.cloud.b - s.clear.b) * cover;
-        r[i] = trees ? s.trees.r : cr;
-        g[i] = trees ? s.trees.g : cg;
-        b[i] = trees ? s.trees.b : cb;
-        ids[i] = (trees ? static_cast<int>(ClassId::vegetation) : static_cast<int>(ClassId::sky)) << 8;
+        r[i] = select(trees, s.trees.r, cr);
+        g[i] = select(trees, s.trees.g, cg);
+        b[i] = select(trees, s.trees.b, cb);
+        ids[i] = select(trees, static_cast<int>(ClassId::vegetation), static_cast<int>(ClassId::sky)) << 8;
     }
 }
 
 SEMORE_CLONES
-void lookup_surfaces(const float* inverse_depth, const std::uint32_t* surface, const std::uint32_t* base, const std::uint32_t* beam,
-                     const std::uint32_t* id, int x0, int x1, float* r, float* g, float* b, float* ar, float* ag, float* ab,
+bool any_surface(const float* inverse_depth, int count) {
+    std::int32_t hits = 0;
+    for (int i = 0; i < count; ++i) hits |= static_cast<std::int32_t>(inverse_depth[i] > 0.0f);
+    return hits != 0;
+}
+
+SEMORE_CLONES
+void lookup_surfaces(const float* inverse_depth, const std::int32_t* surface, const std::uint32_t* base, const std::uint32_t* beam,
+                     const std::uint32_t* id, int count, float* r, float* g, float* b, float* ar, float* ag, float* ab,
                      float* depth, std::int32_t* ids) {
-    for (int i = x0; i < x1; ++i) {
+    SEMORE_INDEPENDENT
+    for (int i = 0; i < count; ++i) {
         const bool hit = inverse_depth[i] > 0.0f;
         const std::uint32_t q = base[surface[i]], a = beam[surface[i]];
         const std::int32_t d = static_cast<std::int32_t>(id[surface[i]]);
-        r[i] = hit ? unpack(q, 0) : r[i];
-        g[i] = hit ? unpack(q, 10) : g[i];
-        b[i] = hit ? unpack(q, 20) : b[i];
-        ar[i] = hit ? unpack(a, 0) : ar[i];
-        ag[i] = hit ? unpack(a, 10) : ag[i];
-        ab[i] = hit ? unpack(a, 20) : ab[i];
-        depth[i] = hit ? 1.0f / inverse_depth[i] : depth[i];
-        ids[i] = hit ? d : ids[i];
+        r[i] = select(hit, unpack(q, 0), r[i]);
+        g[i] = select(hit, unpack(q, 10), g[i]);
+        b[i] = select(hit, unpack(q, 20), b[i]);
+        ar[i] = select(hit, unpack(a, 0), ar[i]);
+        ag[i] = select(hit, unpack(a, 10), ag[i]);
+        ab[i] = select(hit, unpack(a, 20), ab[i]);
+        depth[i] = select(hit, 1.0f / inverse_depth[i], depth[i]);
+        ids[i] = select(hit, d, ids[i]);
     }
 }
 
 SEMORE_CLONES
-void light_row(const EgoBeam& beam, Vec3 start, Vec3 ray, Vec3 step, const float* depth, int count, const float* ar,
+void light_row(const EgoBeam beam, Vec3 start, Vec3 ray, Vec3 step, const float* depth, int count, const float* ar,
                const float* ag, const float* ab, float* r, float* g, float* b) {
+    SEMORE_INDEPENDENT
     for (int i = 0; i < count; ++i) {
         const float fi = static_cast<float>(i), d = depth[i];
         const float light = beam.at(start.x + d * (ray.x + fi * step.x), start.y + d * (ray.y + fi * step.y),
@@ -77,6 +90,7 @@ void light_row(const EgoBeam& beam, Vec3 start, Vec3 ray, Vec3 step, const float
 
 SEMORE_CLONES
 void fog_row(Rgb fog, float per_m, const float* depth, int count, float* r, float* g, float* b) {
+    SEMORE_INDEPENDENT
     for (int i = 0; i < count; ++i) {
         const float t = depth[i] * per_m;
         const float share = 1.0f - 1.0f / (1.0f + t * (1.0f + t * (0.5f + t * 0.166667f)));
@@ -88,10 +102,10 @@ void fog_row(Rgb fog, float per_m, const float* depth, int count, float* r, floa
 
 SEMORE_CLONES
 void glare_row(float x, float dy2, float core2, float floor_share, Rgb colour, int x0, int x1, float* r, float* g, float* b) {
+    SEMORE_INDEPENDENT
     for (int i = x0; i < x1; ++i) {
         const float dx = static_cast<float>(i) + 0.5f - x;
-        float a = core2 / (dx * dx + dy2 + core2) - floor_share;
-        a = a < 0.0f ? 0.0f : a;
+        const float a = max_of(core2 / (dx * dx + dy2 + core2) - floor_share, 0.0f);
         r[i] += colour.r * a;
         g[i] += colour.g * a;
         b[i] += colour.b * a;
@@ -100,11 +114,16 @@ void glare_row(float x, float dy2, float core2, float floor_share, Rgb colour, i
 
 SEMORE_CLONES
 void tone_row(const float* __restrict in, int count, std::uint8_t* __restrict out) {
+    SEMORE_INDEPENDENT
     for (int i = 0; i < count; ++i) {
-        float v = tone(in[i]) * 255.0f + 0.5f;
-        v = v > 255.0f ? 255.0f : v;
+        const float v = min_of(tone(in[i]) * 255.0f + 0.5f, 255.0f);
         out[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(v));
     }
+}
+
+SEMORE_CLONES
+void split_ids(const std::int32_t* ids, int count, int shift, std::uint8_t* out) {
+    for (int i = 0; i < count; ++i) out[i] = static_cast<std::uint8_t>(ids[i] >> shift & 255);
 }
 
 float row_slope(const View& view, int row) { return (view.centre_px - static_cast<float>(row) - 0.5f) / view.focal_px; }
@@ -149,23 +168,22 @@ void shade_sky(const RowScene& scene, int row, PixelRow& out) {
     const float thin = clamp(e * 9.0f - 0.3f, 0.0f, 1.0f);
     s.cloud = mix(s.clear, l.cloud, thin);
     s.cloudiness = l.cloudiness;
-    s.cloud_u = 14.0f / (e + 0.08f), s.cloud_v = 18.0f / (e + 0.08f);
+    s.cloud_u = 16.0f / (e + 0.08f);
+    const float v = 18.0f / (e + 0.08f), whole = floor_of(v);
+    s.cloud_v = v - whole;
+    s.noise0 = smooth_noise() + (static_cast<int>(whole) & 127) * noise_size;
+    s.noise1 = smooth_noise() + (static_cast<int>(whole + 1) & 127) * noise_size;
     s.trees = mix(paint(64, 84, 60) * l.irradiance({-0.8f, 0, 0.6f}), l.fog, 0.55f);
-    shade_sky_row(s, scene.column_slope.data(), scene.skyline.data(), smooth_noise(), out.size, out.r.data(), out.g.data(),
+    shade_sky_row(s, scene.column_slope.data(), scene.skyline.data(), out.size, out.r.data(), out.g.data(),
                   out.b.data(), out.ids.data());
     for (auto* channel : {&out.ar, &out.ag, &out.ab, &out.depth_m}) std::fill(channel->begin(), channel->end(), 0.0f);
 }
 
 void apply_surfaces(const Raster& raster, int row, PixelRow& out) {
     const float* depth = raster.depth_row(row);
-    for (int x0 = 0; x0 < out.size; x0 += 16) {
-        float nearest = 0;
-        for (int x = x0; x < x0 + 16; ++x) nearest = depth[x] > nearest ? depth[x] : nearest;
-        if (nearest <= 0) continue;
-        lookup_surfaces(depth, raster.surface_row(row), raster.bases(), raster.beams(), raster.ids(), x0, x0 + 16, out.r.data(),
-                        out.g.data(), out.b.data(), out.ar.data(), out.ag.data(), out.ab.data(), out.depth_m.data(),
-                        out.ids.data());
-    }
+    if (!any_surface(depth, out.size)) return;
+    lookup_surfaces(depth, raster.surface_row(row), raster.bases(), raster.beams(), raster.ids(), out.size, out.r.data(),
+                    out.g.data(), out.b.data(), out.ar.data(), out.ag.data(), out.ab.data(), out.depth_m.data(), out.ids.data());
 }
 
 void apply_beam(const RowScene& scene, int row, PixelRow& out) {
@@ -199,6 +217,12 @@ void apply_tone(const PixelRow& in, int count, std::uint8_t* r, std::uint8_t* g,
     tone_row(in.r.data(), count, r);
     tone_row(in.g.data(), count, g);
     tone_row(in.b.data(), count, b);
+}
+
+void store_ids(const PixelRow& in, int step, int count, int shift, std::uint8_t* out) {
+    if (step == 1) return split_ids(in.ids.data(), count, shift, out);
+    const std::int32_t* centre = in.ids.data() + step / 2;
+    for (int i = 0; i < count; ++i) out[i] = static_cast<std::uint8_t>(centre[i * step] >> shift & 255);
 }
 
 }  // namespace semore::driving

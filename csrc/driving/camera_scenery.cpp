@@ -31,7 +31,7 @@ struct Box {
     float x0, x1, y0, y1;  // y0 is the face towards the road
 };
 
-void wall_between(const Frame& frame, float xa, float ya, float xb, float yb, float z0, float z1, std::uint32_t surface, Pattern pattern, std::uint32_t seed) {
+void wall_between(const Frame& frame, float xa, float ya, float xb, float yb, float z0, float z1, std::int32_t surface, Pattern pattern, std::uint32_t seed) {
     const View& v = frame.view;
     const float dx = xb - xa, dy = yb - ya, length = std::sqrt(dx * dx + dy * dy);
     const WallVertex corners[4] = {{v.to_camera({xa, ya, z0}), 0, 0}, {v.to_camera({xb, yb, z0}), length, 0},
@@ -39,12 +39,12 @@ void wall_between(const Frame& frame, float xa, float ya, float xb, float yb, fl
     frame.raster.wall(v, corners, 4, surface, pattern, seed);
 }
 
-std::uint32_t facade_surfaces(const Frame& frame, Rgb plaster, Vec3 normal, Vec3 place, bool lit) {
+std::int32_t facade_surfaces(const Frame& frame, Rgb plaster, Vec3 normal, Vec3 place, bool lit) {
     const ClassId id = ClassId::building;
     const Rgb glass_light = frame.lighting.horizon * 0.16f;
     const Rgb lamp = Rgb{0.62f, 0.46f, 0.22f} * (lit ? frame.lighting.lamp_gain : 0.0f);
     const Rgb local = lamp_light(frame.lamps, place, -1);
-    const std::uint32_t first = frame.surface(plaster, normal, place, local, id, 0);
+    const std::int32_t first = frame.surface(plaster, normal, place, local, id, 0);
     frame.surface(paint(58, 68, 80), normal, place, local, id, 0, glass_light);
     frame.surface(paint(226, 222, 212), normal, place, local, id, 0);
     frame.surface(paint(72, 80, 88), normal, place, local, id, 0, glass_light + lamp);
@@ -53,7 +53,7 @@ std::uint32_t facade_surfaces(const Frame& frame, Rgb plaster, Vec3 normal, Vec3
     return first;
 }
 
-void roof_panel(const Frame& frame, const Vec3* world, int count, std::uint32_t surface) {
+void roof_panel(const Frame& frame, const Vec3* world, int count, std::int32_t surface) {
     WallVertex corners[4];
     for (int i = 0; i < count; ++i) {
         const Vec3 d = world[i] - world[0];
@@ -68,7 +68,7 @@ void paint_roof(const Frame& frame, const Box& b, float eaves, float ridge, Rgb 
     const float rise = ridge - eaves, run = abs_of(yr - b.y0);
     const ClassId id = ClassId::building;
     const Vec3 slope = normalized({0, -side * rise, run});
-    const std::uint32_t tile = frame.surface(tiles, slope, place, {}, id, 0);
+    const std::int32_t tile = frame.surface(tiles, slope, place, {}, id, 0);
     frame.surface(tiles * 0.8f, slope, place, {}, id, 0);
     const float drop = 0.35f * rise / run, x0 = b.x0 - 0.3f, x1 = b.x1 + 0.3f;
     const Vec3 front[4] = {{x0, b.y0 - over, eaves - drop}, {x1, b.y0 - over, eaves - drop}, {x1, yr, ridge}, {x0, yr, ridge}};
@@ -76,7 +76,7 @@ void paint_roof(const Frame& frame, const Box& b, float eaves, float ridge, Rgb 
     for (const float x : {b.x0, b.x1}) {
         const float out = x == b.x0 ? -1.0f : 1.0f;
         if ((frame.view.origin.x - x) * out <= 0) continue;
-        const std::uint32_t gable = frame.surface(plaster * 0.96f, {out, 0, 0}, place, {}, id, 0);
+        const std::int32_t gable = frame.surface(plaster * 0.96f, {out, 0, 0}, place, {}, id, 0);
         const View& v = frame.view;
         const Vec3 corners[3] = {v.to_camera({x, b.y0, eaves}), v.to_camera({x, b.y1, eaves}), v.to_camera({x, yr, ridge})};
         frame.raster.polygon(v, corners, 3, gable);
@@ -105,15 +105,15 @@ void paint_house(const Frame& frame, HashStream& random, float x, float side) {
     paint_roof(frame, b, eaves, ridge, tiles, plaster);
 }
 
-std::uint32_t leaf_surfaces(const Frame& frame, Rgb leaf, Vec3 place) {
+std::int32_t leaf_surfaces(const Frame& frame, Rgb leaf, Vec3 place) {
     const Lighting& l = frame.lighting;
     const Rgb shade = mix(l.ambient_down, l.ambient_up, 0.4f), bright = shade + l.sun * 0.9f;
     const Rgb local = lamp_light(frame.lamps, place, -1);
-    std::uint32_t first = 0;
+    std::int32_t first = 0;
     for (int i = 0; i < 4; ++i) {
         const float t = static_cast<float>(i) * (1.0f / 3);
         const Rgb albedo = leaf * (0.55f + 0.5f * t);
-        const std::uint32_t s = frame.raster.add_surface(albedo * (mix(shade, bright, t) + local), albedo * 0.7f, ClassId::vegetation, 0);
+        const std::int32_t s = frame.raster.add_surface(albedo * (mix(shade, bright, t) + local), albedo * 0.7f, ClassId::vegetation, 0);
         if (i == 0) first = s;
     }
     return first;
@@ -127,9 +127,9 @@ void paint_tree(const Frame& frame, HashStream& random, float x, float y) {
     const View& v = frame.view;
     const Vec3 camera = v.to_camera({x, y, 0});
     const Vec3 sun = frame.lighting.to_sun;
-    const std::uint32_t bark = frame.surface(paint(92, 72, 54), normalized({-0.8f, 0, 0.2f}), {x, y, 1}, {}, ClassId::vegetation, 0);
+    const std::int32_t bark = frame.surface(paint(92, 72, 54), normalized({-0.8f, 0, 0.2f}), {x, y, 1}, {}, ClassId::vegetation, 0);
     frame.raster.limb(v, camera, v.to_camera({x, y, 0.6f * height}), 0.34f, 0.2f, bark);
-    const std::uint32_t crown = leaf_surfaces(frame, leaf, {x, y, 0.7f * height});
+    const std::int32_t crown = leaf_surfaces(frame, leaf, {x, y, 0.7f * height});
     const float lx = -dot(sun, v.left), ly = -dot(sun, v.up);
     const bool near = camera.x < 60.0f;
     const auto puff = [&](float dx, float dy, float z, float size, std::uint32_t salt) {
@@ -149,17 +149,17 @@ void paint_fence(const Frame& frame, float side) {
     const ClassId id = ClassId::fence;
     const Rgb local = {};
     if (road.town) {
-        const std::uint32_t first = frame.surface(paint(150, 118, 84), normalized(normal), place, local, id, 0);
+        const std::int32_t first = frame.surface(paint(150, 118, 84), normalized(normal), place, local, id, 0);
         frame.surface(paint(92, 70, 50), normalized(normal), place, local, id, 0);
         frame.surface(paint(176, 146, 110), normalized(normal), place, local, id, 0);
         wall_between(frame, x0, y, x0 + sight_m, y, 0, 1.05f, first, Pattern::pickets, 0);
         return;
     }
-    const std::uint32_t first = frame.surface(paint(172, 176, 178), normalized(normal), place, local, id, 0);
+    const std::int32_t first = frame.surface(paint(172, 176, 178), normalized(normal), place, local, id, 0);
     frame.surface(paint(120, 124, 128), normalized(normal), place, local, id, 0);
     frame.surface(paint(208, 212, 214), normalized(normal), place, local, id, 0);
     wall_between(frame, x0, y, x0 + sight_m, y, 0.45f, 0.77f, first, Pattern::rail, 0);
-    const std::uint32_t post = frame.surface(paint(112, 114, 116), {-1, 0, 0}, place, local, id, 0);
+    const std::int32_t post = frame.surface(paint(112, 114, 116), {-1, 0, 0}, place, local, id, 0);
     for (float x = x0; x < x0 + 60.0f; x += 3.75f)
         frame.raster.limb(frame.view, frame.view.to_camera({x, y + side * 0.1f, 0}), frame.view.to_camera({x, y + side * 0.1f, 0.7f}), 0.12f, 0.12f, post);
 }
@@ -170,8 +170,8 @@ void paint_barrier(const Frame& frame) {
     const float width = std::min(half * 0.6f, 0.3f), x0 = frame.view.origin.x - behind_m;
     const float side = frame.view.origin.y > 0 ? 1.0f : -1.0f;
     const Vec3 place{frame.view.origin.x + 12, 0, 0.4f};
-    const std::uint32_t face = frame.surface(paint(178, 176, 170), normalized({-0.1f, side, 0.3f}), place, {}, ClassId::fence, 0);
-    const std::uint32_t top = frame.surface(paint(196, 194, 188), {0, 0, 1}, place, {}, ClassId::fence, 0);
+    const std::int32_t face = frame.surface(paint(208, 205, 196), normalized({-0.35f, side, 0.7f}), place, {}, ClassId::fence, 0);
+    const std::int32_t top = frame.surface(paint(196, 194, 188), {0, 0, 1}, place, {}, ClassId::fence, 0);
     wall_between(frame, x0, side * width, x0 + sight_m, side * width, 0, 0.85f, face, Pattern::flat, 0);
     const View& v = frame.view;
     const Vec3 lid[4] = {v.to_camera({x0, -width, 0.85f}), v.to_camera({x0, width, 0.85f}), v.to_camera({x0 + sight_m, width, 0.85f}), v.to_camera({x0 + sight_m, -width, 0.85f})};
@@ -194,11 +194,11 @@ void paint_lamp_post(const Frame& frame, const LampPost& p) {
     if (!in_sight(frame, {p.x, p.y, 3}, 5.0f)) return;
     const View& v = frame.view;
     const Vec3 foot{p.x, p.y, 0}, elbow{p.x, p.y, lamp_height_m}, tip{p.x, p.y - p.side * lamp_arm_m, lamp_height_m + 0.25f};
-    const std::uint32_t metal = frame.surface(paint(96, 100, 104), normalized({-0.7f, -p.side * 0.5f, 0.3f}), {p.x, p.y, 3}, {}, ClassId::pole, 0);
+    const std::int32_t metal = frame.surface(paint(96, 100, 104), normalized({-0.7f, -p.side * 0.5f, 0.3f}), {p.x, p.y, 3}, {}, ClassId::pole, 0);
     frame.raster.limb(v, v.to_camera(foot), v.to_camera(elbow), 0.17f, 0.11f, metal);
     frame.raster.limb(v, v.to_camera(elbow), v.to_camera(tip), 0.1f, 0.08f, metal);
     const Rgb glow = frame.scene.street_lights ? Rgb{3.2f, 2.5f, 1.5f} * (0.2f + frame.lighting.lamp_gain) : Rgb{};
-    const std::uint32_t head = frame.surface(paint(188, 190, 188), {0, 0, -1}, tip, {}, ClassId::pole, 0, glow);
+    const std::int32_t head = frame.surface(paint(188, 190, 188), {0, 0, -1}, tip, {}, ClassId::pole, 0, glow);
     frame.raster.limb(v, v.to_camera(tip), v.to_camera(tip + Vec3{0, -p.side * 0.55f, 0}), 0.2f, 0.2f, head);
 }
 
@@ -208,11 +208,11 @@ void paint_gantry(const Frame& frame, float x) {
     if (x < frame.view.origin.x + 1) return;
     const View& v = frame.view;
     const Vec3 place{x, 0.5f * (left + right), 5};
-    const std::uint32_t steel = frame.surface(paint(132, 136, 140), {-1, 0, 0}, place, {}, ClassId::pole, 0);
-    const std::uint32_t blue = frame.surface(paint(30, 84, 160), {-1, 0, 0}, place, {}, ClassId::pole, 0);
-    const std::uint32_t white = frame.surface(paint(232, 234, 236), {-1, 0, 0}, place, {}, ClassId::pole, 0);
+    const std::int32_t steel = frame.surface(paint(132, 136, 140), {-1, 0, 0}, place, {}, ClassId::pole, 0);
+    const std::int32_t blue = frame.surface(paint(30, 84, 160), {-1, 0, 0}, place, {}, ClassId::pole, 0);
+    const std::int32_t white = frame.surface(paint(232, 234, 236), {-1, 0, 0}, place, {}, ClassId::pole, 0);
     for (const float y : {left, right}) frame.raster.limb(v, v.to_camera({x, y, 0}), v.to_camera({x, y, 6.6f}), 0.35f, 0.35f, steel);
-    const auto slab = [&](float y0, float y1, float z0, float z1, float dx, std::uint32_t s) {
+    const auto slab = [&](float y0, float y1, float z0, float z1, float dx, std::int32_t s) {
         const Vec3 c[4] = {v.to_camera({x + dx, y0, z0}), v.to_camera({x + dx, y1, z0}), v.to_camera({x + dx, y1, z1}), v.to_camera({x + dx, y0, z1})};
         frame.raster.polygon(v, c, 4, s);
     };
@@ -254,9 +254,7 @@ void add_street_lamps(const Frame& frame) {
         frame.add_decal({head.x, head.y, 1, 0, 15.0f, 9.0f, 1.0f, 0, colour * 1.5f});
         const Vec3 camera = frame.view.to_camera(head);
         if (camera.x < 2 || camera.x > 140) continue;
-        const ScreenPoint s = project(frame.view, camera);
-        const float core = std::max(frame.pixels(0.2f, camera.x), 0.012f * static_cast<float>(frame.view.size));
-        frame.glares.push_back({s.x, s.y, camera.x, core, core * 7, Rgb{1.0f, 0.8f, 0.5f} * (0.6f * frame.lighting.halo_gain)});
+        frame.add_glare(camera, 0.2f, 1.5f, Rgb{1.0f, 0.8f, 0.5f} * 0.6f);
     }
 }
 

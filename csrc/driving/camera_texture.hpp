@@ -11,14 +11,22 @@ constexpr int noise_size = 128;
 const float* grain_noise();
 const float* smooth_noise();
 
-// Share of a pixel, `half_px` wide to either side, that a stripe of half width `half` at `distance` covers.
-inline float stripe_cover(float distance, float half, float half_px) {
-    const float inverse = 1.0f / (2.0f * half_px);
-    const float most = half * 2.0f * inverse;
-    float cover = (half + half_px - distance) * inverse;
-    cover = cover < 0.0f ? 0.0f : cover;
-    cover = cover > 1.0f ? 1.0f : cover;
-    return cover > most ? most : cover;
+// Half the width of a pixel on a surface, with its inverse at hand: stripes narrower than a pixel fade instead of flickering.
+struct Footprint {
+    explicit Footprint(float half_m) : half_m(half_m), inverse(0.5f / half_m) {}
+    float half_m, inverse;
+};
+
+// Share of a pixel that a stripe of half width `half_m` at `distance_m` covers.
+inline float stripe_cover(float distance_m, float half_m, Footprint px) {
+    const float most = min_of(half_m * 2.0f * px.inverse, 1.0f);
+    return min_of(max_of((half_m + px.half_m - distance_m) * px.inverse, 0.0f), most);
+}
+
+// The same for a stripe in the middle of every period.
+inline float stripes_cover(float position_m, float period_m, float half_m, Footprint px) {
+    const float t = position_m * (1.0f / period_m);
+    return stripe_cover(abs_of(t - floor_of(t) - 0.5f) * period_m, half_m, px);
 }
 
 // Tones 0 wall, 1 window, 2 frame, 3 lit window, 4 wall and windows blurred together, 5 plinth or door.
@@ -32,26 +40,26 @@ inline int facade_tone(float u, float v, float v_px, float u_px, std::uint32_t s
                                                  static_cast<std::int32_t>(storey_index) * 131) + seed;
     h = h * 0x9E3779B1u;
     const bool lit = (h >> 30) == 0;
-    int tone = frame ? 2 : 0;
-    tone = glass ? (lit ? 3 : 1) : tone;
-    tone = (u_px > 1.3f) | (v_px > 1.0f) ? 4 : tone;
-    return v < 0.45f ? 5 : tone;
+    int tone = select(frame, 2, 0);
+    tone = select(glass, select(lit, 3, 1), tone);
+    tone = select((u_px > 1.3f) | (v_px > 1.0f), 4, tone);
+    return select(v < 0.45f, 5, tone);
 }
 
 // Tones 0 panel, 1 gap or joint, 2 top and posts.
 inline int picket_tone(float u, float v, float v_px, float u_px) {
     const float slat = u * (1.0f / 0.24f), bay = u * (1.0f / 2.4f);
     const float in_slat = slat - floor_of(slat), in_bay = bay - floor_of(bay);
-    int tone = (in_slat < 0.22f) & (u_px < 0.12f) ? 1 : 0;
-    tone = (v > 0.95f) | ((in_bay < 0.06f) & (u_px < 0.5f)) ? 2 : tone;
-    return (v < 0.12f) & (v_px < 0.1f) ? 1 : tone;
+    const bool gap = ((in_slat < 0.22f) & (u_px < 0.12f)) | ((v < 0.12f) & (v_px < 0.1f));
+    const bool frame = (v > 0.95f) | ((in_bay < 0.06f) & (u_px < 0.5f));
+    return select(frame, 2, select(gap, 1, 0));
 }
 
 // The W profile of a guard rail. Tones 0 mid, 1 shaded fold, 2 lit fold.
 inline int rail_tone(float v, float v_px) {
     const float fold = abs_of(v - 0.15f);
-    const int tone = fold < 0.03f ? 1 : (fold < 0.1f ? 2 : (v < 0.03f ? 1 : 0));
-    return v_px > 0.08f ? 0 : tone;
+    const int tone = select((fold < 0.03f) | (v < 0.03f), 1, select(fold < 0.1f, 2, 0));
+    return select(v_px > 0.08f, 0, tone);
 }
 
 // Horizontal boards or roof tiles. Tones 0 board, 1 joint.
@@ -60,7 +68,7 @@ inline int cladding_tone(float u, float v, float v_px, float u_px) {
     const float in_board = board - floor_of(board), in_tile = tile - floor_of(tile);
     const bool joint = (in_board < 0.2f) & (v_px < 0.1f);
     const bool gap = (in_tile < 0.1f) & (u_px < 0.1f);
-    return joint | gap ? 1 : 0;
+    return select(joint | gap, 1, 0);
 }
 
 }  // namespace semore::driving

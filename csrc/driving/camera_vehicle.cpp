@@ -90,7 +90,7 @@ void paint_vehicle(const Frame& frame, const ActorView& actor, int index) {
         Vec3 corners[max_panel_corners];
         for (int i = 0; i < panel.count; ++i) corners[i] = place(panel.corners[i]);
         const Look look = looks.of(panel.part);
-        const std::uint32_t surface = frame.surface(look.albedo, normalized(n), middle, local, class_id, actor.instance_id, look.emitted);
+        const std::int32_t surface = frame.surface(look.albedo, normalized(n), middle, local, class_id, actor.instance_id, look.emitted);
         frame.raster.polygon(view, corners, panel.count, surface, 1.0f + layer_bias * static_cast<float>(panel.layer));
     }
 }

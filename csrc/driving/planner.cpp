@@ -13,14 +13,14 @@
 namespace semore::driving {
 namespace {
 
-constexpr float kHorizon_s = 2.5f;
+constexpr float kHorizon_s = 2.0f;
 constexpr int kScreenSamples = 1, kFinalSamples = 5;  // of the future, for every manoeuvre and for the best few
 constexpr std::size_t kFinalists = 6;
 constexpr float kHitPenalty = 40.0f;       // in reward units, on top of what the hit costs in the scenario itself
 constexpr float kEndPenalty = 150.0f;
 constexpr float kSpeedWorth_s = 1.0f;      // value of one m/s at the horizon
 constexpr float kCreep_mps = 0.6f;         // never slower: a standing car would trip the stuck rule
-constexpr float kRest_of_the_plan_s = 99.0f;
+constexpr float kWholePlan_s = 99.0f;
 
 // Slow down to `speed_share` of the limit for `hold_s`, then go on at full speed; meanwhile move to `target_y_m`.
 struct Manoeuvre {
@@ -34,8 +34,8 @@ struct Candidate {
 };
 
 constexpr Manoeuvre kPaces[] = {
-    {0, 1.0f, 0.0f}, {0, 0.0f, 0.4f}, {0, 0.0f, 0.9f}, {0, 0.0f, 1.6f}, {0, 0.0f, kRest_of_the_plan_s},
-    {0, 0.5f, 1.0f}, {0, 0.5f, kRest_of_the_plan_s},
+    {0, 1.0f, 0.0f}, {0, 0.0f, 0.4f}, {0, 0.0f, 0.9f}, {0, 0.0f, 1.6f}, {0, 0.0f, kWholePlan_s},
+    {0, 0.5f, 1.0f}, {0, 0.5f, kWholePlan_s},
 };
 
 Control follow(const ScenarioConfig& config, const Ego& ego, const Manoeuvre& manoeuvre, float since_s) {
@@ -62,7 +62,7 @@ float outcome_of(const ScenarioConfig& config, WorldState& world, const Manoeuvr
     return total + kSpeedWorth_s * observe_ego(config, world.ego).v_s;
 }
 
-int lateral_targets(const ScenarioConfig& config, const Ego& ego, float (&targets)[5]) {
+int lateral_targets(const ScenarioConfig& config, const Ego& ego, float (&targets)[4]) {
     const LanePlace lane = nearest_lane(config.road, std::min(ego.y_m, 0.0f));
     int count = 0;
     if (config.road.lanes_forward > 1) {
@@ -90,7 +90,7 @@ float sampled_outcomes(const ScenarioConfig& config, const WorldState& state, co
 }  // namespace
 
 Control plan(const ScenarioConfig& config, const WorldState& state) {
-    float targets[5];
+    float targets[4];
     const int count = lateral_targets(config, state.ego, targets);
     std::vector<Candidate> candidates;
     for (int i = 0; i < count; ++i) {

@@ -39,12 +39,12 @@ struct ScenarioConfig {
     float cyclist_start_min_m = 30.0f, cyclist_start_max_m = 35.0f;
     float cyclist_speed_min_mps = 4.0f, cyclist_speed_max_mps = 6.0f;
     float cyclist_edge_min_m = 0.5f, cyclist_edge_max_m = 2.0f;          // its distance from the lane's right edge
-    float cyclist_return_min_m = 45.0f, cyclist_return_max_m = 65.0f;    // how far ahead the next one appears
+    float cyclist_return_min_m = 35.0f, cyclist_return_max_m = 50.0f;    // how far ahead the next one appears
     float cyclist_swerve_probability = 0.25f;  // each second: it chooses another distance from the edge
     int oncoming_vehicles = 0;
     float oncoming_start_min_m = 15.0f, oncoming_start_max_m = 120.0f;
     float oncoming_speed_min_mps = 10.0f, oncoming_speed_max_mps = 14.0f;
-    float oncoming_lean_max_m = 1.0f;  // how far towards the centre of the road an oncoming vehicle may keep
+    float oncoming_lean_max_m = 1.5f;  // how far towards the centre of the road an oncoming vehicle may keep
     int same_direction_vehicles = 0;
     float same_direction_start_min_m = 14.0f, same_direction_start_max_m = 200.0f;
     float same_direction_speed_min_mps = 5.0f, same_direction_speed_max_mps = 10.0f;

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,8 @@ class Agent(nn.Module):
         self.config, self.spec, self.ops, self.device = config, spec, ops, device
         self.dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         self.representation = make_representation()
+        if self.representation.needs_following and self.representation.observation_views > 1:
+            raise ValueError("a representation that needs the next observation cannot have several views")
         feature_dim = self.representation.feature_dim
         self.critic = TwinCritic(
             feature_dim + spec.action_dim, config.hidden_dim, config.hidden_layers, config.layer_norm
@@ -162,7 +164,11 @@ class Agent(nn.Module):
 
     @torch.no_grad()
     def _bootstrap(self, batch: TensorBatch, draws: Draws) -> tuple[Tensor, Encoded | None]:
-        """The critic's target [B], averaged over views, and the next observation's encoding where it is needed."""
+        """The critic's target [B], averaged over views, and the next observation's encoding where it is needed.
+
+        With one-step returns the next observation is the bootstrap observation, so its encoding (and its shift) is
+        shared; with longer ones the next observation is encoded under the observation's own shift.
+        """
         stack, n_step = self.spec.stack, self.spec.n_step
         last = batch.frames[:, n_step : n_step + stack]
         targets, online = [], None
@@ -232,6 +238,23 @@ class Agent(nn.Module):
         for name in ("critic", "actor"):
             for group in self.optimisers[name].param_groups:
                 group["lr"] = self.config.learning_rate * scale
+
+    def optimiser_state(self) -> dict[str, Any]:
+        """Every optimiser's state by name; the networks' is `state_dict()`."""
+        return {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+
+    def load_optimiser_state(self, state: Mapping[str, Any]) -> None:
+        """Continues from `optimiser_state`.
+
+        A saved moment comes back contiguous while its parameter may be channels_last; fused Adam pairs elements by
+        position in memory, so each moment takes its parameter's layout again.
+        """
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state[name])
+            for parameter, moments in optimiser.state.items():
+                for key, value in moments.items():
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        moments[key] = torch.empty_like(parameter).copy_(value)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)

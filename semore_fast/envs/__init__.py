@@ -15,7 +15,6 @@ __all__ = [
     "DrivingVectorEnv",
     "Road",
     "Scenario",
-    "register",
 ]
 
 register()

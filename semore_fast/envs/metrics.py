@@ -143,18 +143,22 @@ class Summary:
     collision_ends: float
     """Share of episodes ended by lasting collision, 0 to 1."""
 
-    def to_dict(self) -> dict[str, float]:
-        """Flat numbers for a log: "distance_m", "distance_m/std", "distance_m/standard_error", ..."""
-        flat: dict[str, float] = {}
+    def to_dict(self) -> dict[str, float | None]:
+        """Flat numbers for a log: "distance_m", "distance_m/std", "distance_m/standard_error" (None if unknown), ..."""
+        flat: dict[str, float | None] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Spread):
                 flat[field.name] = value.mean
                 flat[f"{field.name}/std"] = value.std
-                flat[f"{field.name}/standard_error"] = value.standard_error
+                flat[f"{field.name}/standard_error"] = _known(value.standard_error)
             else:
                 flat[field.name] = value
         return flat
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _values(results: Sequence[EpisodeResult], metric: PerEpisode) -> NDArray[np.float64]:
@@ -195,6 +199,10 @@ class Gap:
     mean: float
     standard_error: float
     episodes: int
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Flat numbers for a log."""
+        return {"mean": self.mean, "standard_error": _known(self.standard_error), "episodes": self.episodes}
 
 
 def paired_gap(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gymnasium.envs.registration import register as gymnasium_register
-from gymnasium.envs.registration import registry
+import gymnasium
 
 __all__ = ["ENV_IDS", "register"]
 
@@ -11,12 +10,11 @@ ENV_IDS = {"jw": "semore/JayWalk-v0", "hb": "semore/HighBeam-v0", "hw": "semore/
 
 
 def register() -> None:
-    """Add the three environments; a second call changes nothing."""
+    """Add the three environments; `import semore_fast.envs` does it."""
     for scenario, env_id in ENV_IDS.items():
-        if env_id not in registry:
-            gymnasium_register(
-                env_id,
-                entry_point="semore_fast.envs.gym_env:DrivingEnv",
-                vector_entry_point="semore_fast.envs.gym_env:make_vector",
-                kwargs={"scenario": scenario},
-            )
+        gymnasium.register(
+            env_id,
+            entry_point="semore_fast.envs.gym_env:DrivingEnv",
+            vector_entry_point="semore_fast.envs.gym_env:make_vector",
+            kwargs={"scenario": scenario},
+        )

@@ -78,9 +78,10 @@ class Scenario:
     walkers_per_side: int = 1
     """People per side and group; 0 means none. One on each side (DMR)."""
     first_group_m: float = 20.0
-    """Groups stand at 20 to 22 m and 100 to 102 m (DMR); here they go on every `group_spacing_m` for ever."""
+    """DMR has two groups, at 20 to 22 m and 100 to 102 m; here one stands every `group_spacing_m` for ever."""
     group_length_m: float = 2.0
-    group_spacing_m: float = 80.0
+    group_spacing_m: float = 40.0
+    """calibration; DMR: 80."""
     walker_speed_min_mps: float = 1.0
     """One draw an episode and side, uniform (DMR)."""
     walker_speed_max_mps: float = 8.0
@@ -95,12 +96,14 @@ class Scenario:
     cyclist_speed_min_mps: float = 4.0
     """calibration; DMR lets CARLA's traffic manager ride the bike at up to 10 % above the limit."""
     cyclist_speed_max_mps: float = 6.0
-    cyclist_edge_min_m: float = 0.6
+    cyclist_edge_min_m: float = 0.5
     """Distance from the lane's right edge (calibration)."""
-    cyclist_edge_max_m: float = 1.7
-    cyclist_return_min_m: float = 45.0
+    cyclist_edge_max_m: float = 2.0
+    cyclist_return_min_m: float = 35.0
     """How far ahead the next cyclist appears after one was passed (calibration)."""
-    cyclist_return_max_m: float = 65.0
+    cyclist_return_max_m: float = 50.0
+    cyclist_swerve_probability: float = 0.25
+    """Each second, of choosing another distance from the edge (calibration)."""
 
     oncoming_vehicles: int = 0
     oncoming_start_min_m: float = 15.0
@@ -109,7 +112,7 @@ class Scenario:
     oncoming_speed_min_mps: float = 10.0
     """calibration; DMR: 30 to 60 % above Town01's limit."""
     oncoming_speed_max_mps: float = 14.0
-    oncoming_lean_max_m: float = 0.8
+    oncoming_lean_max_m: float = 1.5
     """How far towards the centre of the road an oncoming vehicle may keep (calibration)."""
 
     same_direction_vehicles: int = 0
@@ -124,10 +127,10 @@ class Scenario:
     struck_person_mass_kg: float = 250.0
     """Effective mass behind the impulse when the ego runs into somebody (calibration; not a body's weight)."""
     struck_cyclist_mass_kg: float = 300.0
-    struck_vehicle_mass_kg: float = 500.0
+    struck_vehicle_mass_kg: float = 320.0
     walker_mass_kg: float = 75.0
     """Counts when a person walks into the ego."""
-    restitution_vehicle: float = 0.1
+    restitution_vehicle: float = 0.0
     """0 is a dead stop, 1 a full bounce."""
     restitution_soft: float = 0.0
     """Of people and bikes."""

@@ -65,7 +65,7 @@ def make_guidance(
 
 def _scripted(key_frame_interval: int, faults: FaultRates, seed: int, reason: str) -> tuple[GuidanceService, str]:
     guide: Guide = Scripted()
-    if faults != NO_FAULTS:
+    if faults.missed or faults.false or faults.late:
         guide = Faulty(guide, faults, seed)
         reason += f"; with faults on purpose: {faults}"
     return ScriptedService(guide, key_frame_interval), f"guidance: scripted, privileged ({reason})"

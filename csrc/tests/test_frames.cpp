@@ -1,0 +1,155 @@
+// Both kernel sets against one formula written pixel by pixel, in memory of exactly the size asked for. Run under ASan,
+// UBSan and TSan.
+#include "frames.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <vector>
+
+using namespace semore;
+
+namespace {
+
+#define CHECK(condition)                                                                 \
+    do {                                                                                 \
+        if (!(condition)) {                                                              \
+            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
+            std::exit(1);                                                                \
+        }                                                                                \
+    } while (false)
+
+constexpr float offset = 0.3f;
+
+// Heap memory without slack, so that the sanitizer sees a single byte too far; filled with what no result can be.
+template <class T>
+struct Exact {
+    explicit Exact(std::int64_t count) : count(count), data(new T[count]) { std::memset(data.get(), 0xff, count * sizeof(T)); }
+    std::int64_t count;
+    std::unique_ptr<T[]> data;
+};
+
+std::uint16_t rounded(float value, std::uint16_t) {
+    // The neighbour that is nearer, in double; of two as near the even one.
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    const std::uint32_t below_bits = bits & 0xffff0000u, above_bits = below_bits + 0x10000u;
+    float below, above;
+    std::memcpy(&below, &below_bits, sizeof below);
+    std::memcpy(&above, &above_bits, sizeof above);
+    const double down = std::fabs(double(value) - below), up = std::fabs(double(above) - value);
+    const bool take_above = up < down || (up == down && (below_bits >> 16 & 1));
+    return static_cast<std::uint16_t>((take_above ? above_bits : below_bits) >> 16);
+}
+
+float rounded(float value, float) { return value; }
+
+float times(float a, float b) {
+    const volatile float product = a * b;
+    return product;
+}
+
+struct Case {
+    std::int64_t batch, stack, height, width, window;  // window: frames from one sample to the next
+    bool shifted, masked, absolute;
+    int threads;
+};
+
+template <class T>
+struct Fixture {
+    explicit Fixture(const Case& c, std::mt19937& random)
+        : c(c), frames(((c.batch - 1) * c.window + c.stack) * 3 * c.height * c.width),
+          mask(c.batch * c.height * c.width), shift(2 * c.batch), stack(3 * c.stack * mask.count),
+          residual(3 * (c.stack - 1) * mask.count), masked(stack.count) {
+        for (std::int64_t i = 0; i < frames.count; ++i) frames.data[i] = static_cast<std::uint8_t>(random());
+        for (std::int64_t i = 0; i < mask.count; ++i) mask.data[i] = static_cast<std::uint8_t>(random());
+        const std::int64_t reach = c.width + 3;
+        for (std::int64_t i = 0; i < shift.count; ++i)
+            shift.data[i] = static_cast<std::int64_t>(random() % (2 * reach + 1)) - reach;
+        if (c.shifted) shift.data[0] = INT64_MAX, shift.data[1] = INT64_MIN;  // far outside is only border
+    }
+
+    void run(const RowKernels<T>& rows) {
+        const std::int64_t frame = 3 * c.height * c.width;
+        const FrameBatch in{c.batch, c.stack, c.height, c.width, frames.data.get(), c.window * frame, frame,
+                            c.shifted ? shift.data.get() : nullptr, c.masked ? mask.data.get() : nullptr};
+        const EncoderInputs<T> out{stack.data.get(), residual.count ? residual.data.get() : nullptr,
+                                   c.masked ? masked.data.get() : nullptr};
+        encoder_inputs(in, out, offset, c.absolute, c.threads, rows);
+    }
+
+    std::int64_t source_pixel(std::int64_t sample, std::int64_t y, std::int64_t x) const {
+        const std::int64_t far = c.height + c.width;
+        const std::int64_t dy = c.shifted ? std::clamp(shift.data[2 * sample], -far, far) : 0;
+        const std::int64_t dx = c.shifted ? std::clamp(shift.data[2 * sample + 1], -far, far) : 0;
+        return std::clamp<std::int64_t>(y + dy, 0, c.height - 1) * c.width + std::clamp<std::int64_t>(x + dx, 0, c.width - 1);
+    }
+
+    int level(std::int64_t sample, std::int64_t frame, std::int64_t colour, std::int64_t pixel) const {
+        return frames.data[((sample * c.window + frame) * 3 + colour) * c.height * c.width + pixel];
+    }
+
+    void check() const {
+        for (std::int64_t sample = 0; sample < c.batch; ++sample)
+            for (std::int64_t y = 0; y < c.height; ++y)
+                for (std::int64_t x = 0; x < c.width; ++x) check_pixel(sample, y, x);
+    }
+
+    void check_pixel(std::int64_t sample, std::int64_t y, std::int64_t x) const {
+        const std::int64_t to = (sample * c.height + y) * c.width + x, from = source_pixel(sample, y, x);
+        const float unit = 1.0 / 255, m = times(mask.data[sample * c.height * c.width + from], unit);
+        for (std::int64_t frame = 0; frame < c.stack; ++frame)
+            for (std::int64_t colour = 0; colour < 3; ++colour) {
+                const std::int64_t at = (to * c.stack + frame) * 3 + colour;
+                const float value = times(level(sample, frame, colour, from), unit);
+                CHECK(stack.data[at] == rounded(value - offset, T()));
+                if (c.masked) CHECK(masked.data[at] == rounded(times(value, m) - offset, T()));
+                if (frame == 0) continue;
+                const int change = level(sample, frame, colour, from) - level(sample, frame - 1, colour, from);
+                const float wanted = times(c.absolute ? std::abs(change) : change, unit);
+                const std::int64_t newest_first = c.stack - 1 - frame;
+                CHECK(residual.data[(to * (c.stack - 1) + newest_first) * 3 + colour] == rounded(wanted, T()));
+            }
+    }
+
+    Case c;
+    Exact<std::uint8_t> frames, mask;
+    Exact<std::int64_t> shift;
+    Exact<T> stack, residual, masked;
+};
+
+template <class T>
+void check_case(const Case& c, std::mt19937& random, const RowKernels<T>& rows) {
+    Fixture<T> fixture(c, random);
+    fixture.run(rows);
+    fixture.check();
+}
+
+template <class T>
+void check_kernels(const RowKernels<T>& rows) {
+    std::mt19937 random(7);
+    for (const std::int64_t width : {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 100})
+        for (const std::int64_t stack : {1, 2, 3, 4})
+            for (int flags = 0; flags < 8; ++flags)
+                check_case({3, stack, 4, width, stack + flags % 3, (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, 1},
+                           random, rows);
+    for (const int threads : {2, 3, 8}) check_case({5, 3, 8, 20, 6, true, true, false, threads}, random, rows);
+}
+
+void test_an_empty_batch_writes_nothing() {
+    const FrameBatch in{0, 3, 4, 4, nullptr, 0, 0, nullptr, nullptr};
+    encoder_inputs(in, EncoderInputs<float>{nullptr, nullptr, nullptr}, offset, false, 2, best_kernels<float>());
+}
+
+}  // namespace
+
+int main() {
+    check_kernels(portable::kernels<float>());
+    check_kernels(portable::kernels<std::uint16_t>());
+    check_kernels(best_kernels<float>());
+    check_kernels(best_kernels<std::uint16_t>());
+    test_an_empty_batch_writes_nothing();
+    std::printf("frames: portable and %s kernels agree with the formula\n", best_kernels<float>().name);
+}
