@@ -9,6 +9,7 @@ CXX ?= g++
 CXXFLAGS := -std=c++17 -O1 -g -Wall -Wextra -Icsrc -pthread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
+.SECONDARY:
 .PHONY: help setup train test test-slow lint type bench bench-setup sanitize clean
 
 help: ## show this list
@@ -43,11 +44,20 @@ bench-setup: setup
 bench: bench-setup ## benchmarks against other libraries
 	$(BIN)/python -m pytest bench/ --benchmark-only $(ARGS)
 
+SANITIZED := $(patsubst csrc/driving/%.cpp,build/sanitize/%.o,$(wildcard csrc/driving/*.cpp))
+CPP_TESTS := $(patsubst csrc/tests/%.cpp,build/sanitize/%,$(wildcard csrc/tests/test_*.cpp))
+HEADERS := $(wildcard csrc/*.hpp csrc/*/*.hpp)
+
+build/sanitize/%.o: csrc/driving/%.cpp $(HEADERS)
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $(SANITIZE) -c $< -o $@
+
+build/sanitize/%: csrc/tests/%.cpp $(SANITIZED)
+	$(CXX) $(CXXFLAGS) $(SANITIZE) $< $(SANITIZED) -o $@
+
 sanitize: ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@mkdir -p build/sanitize
-	@set -e; for t in csrc/tests/test_*.cpp; do \
-	  out=build/sanitize/$$(basename $$t .cpp); echo "== $$t"; \
-	  $(CXX) $(CXXFLAGS) $(SANITIZE) $$t $$(ls csrc/driving/*.cpp 2>/dev/null) -o $$out; $$out; done
+	@$(MAKE) --no-print-directory -s -j$$(nproc) $(CPP_TESTS)
+	@set -e; for t in $(CPP_TESTS); do echo "== $$t"; $$t; done
 
 clean: ## remove build products, keep runs
 	rm -rf build *.egg-info semore_fast/*.so $(VENV)/.stamp

@@ -5,11 +5,7 @@ the same bytes, so that a fast but wrong build has no figures. Beside other load
 `--benchmark-timer=time.process_time`.
 """
 
-import os
-import platform
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,35 +20,10 @@ STEPS_BEFORE = 60
 """So that cars are moving and people are about when the clock starts."""
 
 
-def _git_commit() -> str:
-    run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return run.stdout.strip() or "not a git checkout"
-
-
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _describe(benchmark: BenchmarkFixture, frames_per_call: int) -> None:
+def _report(benchmark: BenchmarkFixture, frames_per_call: int) -> None:
     if benchmark.stats is None:  # --benchmark-disable
         return
-    benchmark.extra_info.update(
-        frames_per_s=round(frames_per_call / benchmark.stats.stats.median),
-        cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0)),
-        load_average_1min=os.getloadavg()[0],
-        python=platform.python_version(),
-        numpy=np.__version__,
-        commit=_git_commit(),
-    )
+    benchmark.extra_info["frames_per_s"] = round(frames_per_call / benchmark.stats.stats.median)
 
 
 def _env(scenario: str, **kwargs: Any) -> DrivingVectorEnv:
@@ -100,7 +71,7 @@ def test_whole_step(benchmark: BenchmarkFixture, scenario: str, kwargs: dict[str
     """Physics, picture, ids and gymnasium's info: what a trainer calls."""
     env = _env(scenario, **kwargs)
     benchmark(_stepper(env))
-    _describe(benchmark, ENVS)
+    _report(benchmark, ENVS)
 
 
 @pytest.mark.parametrize("scenario", ["jw", "hb", "hw"])
@@ -127,4 +98,4 @@ def test_physics_only(benchmark: BenchmarkFixture, scenario: str) -> None:
         simulator.step(actions, 10, every, out)
 
     benchmark(step)
-    _describe(benchmark, 10 * ENVS)
+    _report(benchmark, 10 * ENVS)

@@ -8,6 +8,7 @@ observation and next observation are views of, the peers return both stacks: few
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from replay_peers import CpprbPeer, NumpyPeer, Peer, StreamLimit, TorchrlPeer, Transition
 
@@ -75,10 +75,15 @@ def spec_of(frames: int, masks: bool = False) -> ReplaySpec:
 
 
 def alternate(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each call, the calls taking turns."""
+    """Median seconds of each call, the calls taking turns in an order drawn anew each round.
+
+    In a fixed order a call always follows the same other one, and inherits what that left of cache and time slice.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    order, rng = list(calls.items()), random.Random(0)
     for number in range(rounds + 2):
-        for name, call in calls.items():
+        rng.shuffle(order)
+        for name, call in order:
             begin = time.perf_counter()
             call()
             if number >= 2:

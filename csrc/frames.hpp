@@ -49,7 +49,8 @@ RowKernels<T> best_kernels() {
 template <class T>
 class InputWriter {
 public:
-    InputWriter(const FrameBatch& in, const EncoderInputs<T>& out, float offset, bool absolute, const RowKernels<T>& rows)
+    InputWriter(const FrameBatch& in, const EncoderInputs<T>& out, float offset, bool absolute,
+                const RowKernels<T>& rows)
         : in_(in), out_(out), offset_(offset), absolute_(absolute), rows_(rows), shuffles_(3 * in.stack),
           change_shuffles_(3 * (in.stack - 1)), padded_(whole_blocks(in.width)), planes_(3 * in.stack),
           newer_(3 * (in.stack - 1)), older_(newer_.size()), shifted_((planes_.size() + 1) * shifted_bytes()),

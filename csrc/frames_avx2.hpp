@@ -17,7 +17,9 @@ SEMORE_AVX2 inline __m256 product(__m256 a, __m256 b) {
     return rounded;
 }
 
-SEMORE_AVX2 inline __m256 levels(__m256i whole) { return product(_mm256_cvtepi32_ps(whole), _mm256_set1_ps(per_level)); }
+SEMORE_AVX2 inline __m256 levels(__m256i whole) {
+    return product(_mm256_cvtepi32_ps(whole), _mm256_set1_ps(per_level));
+}
 
 // 16 neighbouring values, apart by the parity of their position: bfloat16s of both then fit together by a blend.
 struct Sixteen {

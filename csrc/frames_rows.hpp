@@ -1,5 +1,5 @@
-// What the input pipeline does to one row of pixels, as plain loops. frames_avx2.hpp does the same
-// faster. T is float, or std::uint16_t holding the bits of a bfloat16.
+// What the input pipeline does to one row of pixels, as plain loops. frames_avx2.hpp does the same faster. T is float,
+// or std::uint16_t holding the bits of a bfloat16.
 #pragma once
 
 #include <cstdint>

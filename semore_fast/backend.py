@@ -102,3 +102,15 @@ def _choose(op: str, kernels: Kernels, obstacles: Mapping[Backend, str | None]) 
 def _function(op: str, backend: Backend) -> Callable[..., Any]:
     function: Callable[..., Any] = getattr(REFERENCE if backend == "reference" else _TWINS[backend], op)
     return function
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolves `auto`.
+
+    Raises:
+        UserError: cuda was asked for and is not there.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("--device cuda: torch sees no GPU; install a CUDA build of torch, or use --device cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")

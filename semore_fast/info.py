@@ -27,11 +27,11 @@ def gather_facts() -> dict[str, Any]:
     import torch  # seconds: not for --help
 
     from semore.config import GUIDED_METHODS, METHOD_SUMMARIES
-    from semore_fast.backend import choose_ops
+    from semore_fast.backend import choose_device, choose_ops
     from semore_fast.guidance import make_guidance
     from semore_fast.system import describe_system
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device("auto")
     choices = choose_ops("auto", device)[1]
     return {
         "system": describe_system(),

@@ -20,7 +20,7 @@ from semore.ops import Ops
 from semore.replay_types import Replay, ReplaySpec
 from semore.representations import ObservationSpec
 from semore_fast import checkpoint
-from semore_fast.backend import choose_ops
+from semore_fast.backend import choose_device, choose_ops
 from semore_fast.collector import Collector
 from semore_fast.config import RunConfig, to_dict
 from semore_fast.disk import readable_bytes
@@ -74,18 +74,6 @@ def run_session(config: RunConfig) -> int:
 def default_out(config: RunConfig) -> Path:
     """runs/SCENARIO-AGENT-PRESET-seedN."""
     return Path("runs") / f"{config.scenario}-{config.agent}-{config.preset}-seed{config.seed}"
-
-
-def choose_device(name: str) -> torch.device:
-    """Resolves `auto`.
-
-    Raises:
-        UserError: cuda was asked for and is not there.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UserError("--device cuda: torch sees no GPU; install a CUDA build of torch, or use --device cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: Progress, stack: ExitStack) -> Parts:

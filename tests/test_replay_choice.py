@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -131,9 +132,9 @@ def test_gather_fills_memory_that_torch_owns() -> None:
 
 
 def test_storing_while_another_thread_gathers_tears_nothing() -> None:
-    # So few frames that the writer would come round several times in one gather, were it not kept waiting.
+    # So few frames, so long a gather that the writer would come round several times were it not kept waiting.
     spec = ReplaySpec(12, 1, (3, 64, 64), 1, masks=False)
-    buffer = CppReplayBuffer(spec, threads=2)
+    buffer = CppReplayBuffer(spec)
     fill_uniform(buffer, 40)
     stop = threading.Event()
 
@@ -143,17 +144,19 @@ def test_storing_while_another_thread_gathers_tears_nothing() -> None:
 
     writer = threading.Thread(target=store)
     writer.start()
-    out = Batch.empty(spec, 120)  # past the size from which gather uses its threads
-    indices = np.arange(120) % 8  # of 12 frames never fewer than 8 are starts
-    for _ in range(60):
-        buffer.gather(indices, out)
-        pixels = out.frames.reshape(120, 4, -1)
-        assert (pixels.min(axis=-1) == pixels.max(axis=-1)).all()
-        newest = pixels[:, 2:, 0].astype(np.int64)
-        assert ((newest[:, 1] - newest[:, 0]) % 256 <= 1).all()
-        assert np.array_equal(out.frames[:8], out.frames[-8:])
-    stop.set()
-    writer.join()
+    out = Batch.empty(spec, 480)
+    indices = np.arange(480) % 8  # of 12 frames never fewer than 8 are starts
+    try:
+        for _ in range(40):
+            buffer.gather(indices, out)
+            pixels = out.frames.reshape(480, 4, -1)
+            assert (pixels.min(axis=-1) == pixels.max(axis=-1)).all()
+            newest = pixels[:, 2:, 0].astype(np.int64)
+            assert ((newest[:, 1] - newest[:, 0]) % 256 <= 1).all()
+            assert np.array_equal(out.frames[:8], out.frames[-8:])
+    finally:
+        stop.set()
+        writer.join()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -162,11 +165,12 @@ def test_a_forked_child_gathers_with_threads_of_its_own() -> None:
     spec = ReplaySpec(80, 1, (3, 64, 64), 1, masks=False)
     buffer = CppReplayBuffer(spec, threads=2)
     fill_uniform(buffer, 60)
-    out, again = Batch.empty(spec, 120), Batch.empty(spec, 120)
+    out, again = Batch.empty(spec, 120), Batch.empty(spec, 120)  # large enough for gather to use its threads
     indices = np.arange(120) % len(buffer)
     buffer.gather(indices, out)
     child = os.fork()
     if child == 0:
+        signal.alarm(20)  # ends a child that waits for threads it does not have
         buffer.gather(indices, again)
         os._exit(0 if np.array_equal(out.frames, again.frames) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

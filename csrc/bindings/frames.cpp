@@ -32,7 +32,8 @@ void make_inputs(std::int64_t batch, std::int64_t stack_frames, std::int64_t hei
                  Address frames, std::int64_t sample_stride_bytes, std::int64_t frame_stride_bytes, Address shift,
                  Address mask, Address stack, Address residual, Address masked, float offset, bool absolute,
                  bool bfloat16, int threads) {
-    if (batch < 0 || stack_frames < 0 || height < 0 || width < 0) throw std::invalid_argument("sizes must not be negative");
+    if (batch < 0 || stack_frames < 0 || height < 0 || width < 0)
+        throw std::invalid_argument("sizes must not be negative");
     if (threads < 1) throw std::invalid_argument("threads must be at least 1, is " + std::to_string(threads));
     if (masked && !mask) throw std::invalid_argument("masked inputs need a mask");
     const FrameBatch in{batch,

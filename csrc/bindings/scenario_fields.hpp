@@ -56,7 +56,8 @@ void visit_scenario(Scenario& scenario, Visit&& visit) {
            same_direction_vehicles, same_direction_start_min_m, same_direction_start_max_m,
            same_direction_speed_min_mps, same_direction_speed_max_mps, high_beam_probability,
            struck_person_mass_kg, struck_cyclist_mass_kg, struck_vehicle_mass_kg, walker_mass_kg,
-           restitution_vehicle, restitution_soft, contact_impulse_cap_ns, carried_friction, shed_speed_drop_mps,
+           restitution_vehicle, restitution_soft, contact_impulse_cap_ns, carried_friction,
+           carried_braking_mps2, shed_speed_drop_mps,
            shed_speed_mps, reward, collision_frames_to_end, stuck_check_frames, stuck_speed_mps] = scenario;
     SEMORE_VISIT(kind);
     SEMORE_VISIT(road);
@@ -107,6 +108,7 @@ void visit_scenario(Scenario& scenario, Visit&& visit) {
     SEMORE_VISIT(restitution_soft);
     SEMORE_VISIT(contact_impulse_cap_ns);
     SEMORE_VISIT(carried_friction);
+    SEMORE_VISIT(carried_braking_mps2);
     SEMORE_VISIT(shed_speed_drop_mps);
     SEMORE_VISIT(shed_speed_mps);
     SEMORE_VISIT(reward);

@@ -44,18 +44,25 @@ float drag_of(const ScenarioConfig& config, float struck_kg) {
     return std::min(config.carried_friction * struck_kg * kGravity_mps2 * config.dt_s, config.contact_impulse_cap_ns);
 }
 
-bool is_shed(const ScenarioConfig& config, const Ego& ego, Body& body) {
+// Somebody on the bonnet comes off only where the ego stands: a hit costs the driver a stop.
+bool is_person_shed(const ScenarioConfig& config, const Ego& ego) { return ego.forward_mps < config.shed_speed_mps; }
+
+bool is_vehicle_shed(const ScenarioConfig& config, const Ego& ego, Body& body) {
     body.peak_mps = std::max(body.peak_mps, ego.forward_mps);
     return ego.forward_mps < config.shed_speed_mps || ego.forward_mps < body.peak_mps - config.shed_speed_drop_mps;
 }
 
-// The impulse of one more tick of carrying; the first tick's is the blow itself, counted where it happened.
+// The impulse of one more tick of carrying; the first tick's is the blow itself, counted where it happened. Whoever is
+// carried is not pushed while the ego has slowed enough for the time since the contact: a tap on the brake does not do,
+// or a blind driver who taps it every second would never be ended by the collision rule.
 float carry(const ScenarioConfig& config, Ego& ego, Body& body, float struck_kg, float& x_m, float& y_m) {
     follow_ego(ego, body, x_m, y_m);
+    const float slowing_mps = config.carried_braking_mps2 * config.dt_s * static_cast<float>(++body.carried_frames);
     if (!body.touching) {
         body.touching = 1;
         return 0;
     }
+    if (ego.forward_mps < body.peak_mps - slowing_mps) return 0;
     const float impulse = drag_of(config, struck_kg);
     ego.forward_mps -= impulse / kEgoMass_kg;
     return impulse;
@@ -72,14 +79,14 @@ void lie(const ScenarioConfig& config, Body& body, float& x_m) {
 float advance_body(const ScenarioConfig& config, Ego& ego, Body& body, float struck_kg, float& x_m, float& y_m) {
     if (body.status == BodyStatus::down) lie(config, body, x_m);
     if (body.status != BodyStatus::carried) return 0;
-    if (!is_shed(config, ego, body)) return carry(config, ego, body, struck_kg, x_m, y_m);
+    if (!is_person_shed(config, ego)) return carry(config, ego, body, struck_kg, x_m, y_m);
     shed_body(ego, body, x_m, y_m);
     return 0;
 }
 
 float advance_hooked(const ScenarioConfig& config, Ego& ego, Vehicle& vehicle) {
     if (vehicle.body.status != BodyStatus::carried) return 0;
-    if (!is_shed(config, ego, vehicle.body))
+    if (!is_vehicle_shed(config, ego, vehicle.body))
         return carry(config, ego, vehicle.body, config.struck_vehicle_mass_kg, vehicle.x_m, vehicle.y_m);
     shed_vehicle(ego, vehicle);
     return 0;
@@ -95,9 +102,10 @@ float advance_bodies(const ScenarioConfig& config, WorldState& state) {
     }
     for (int i = 0; i < state.vehicle_count; ++i) {
         Vehicle& vehicle = state.vehicles[i];
-        impulse += vehicle.kind == ActorKind::cyclist
-                       ? advance_body(config, state.ego, vehicle.body, config.struck_cyclist_mass_kg, vehicle.x_m, vehicle.y_m)
-                       : advance_hooked(config, state.ego, vehicle);
+        impulse +=
+            vehicle.kind == ActorKind::cyclist
+                ? advance_body(config, state.ego, vehicle.body, config.struck_cyclist_mass_kg, vehicle.x_m, vehicle.y_m)
+                : advance_hooked(config, state.ego, vehicle);
     }
     return impulse;
 }

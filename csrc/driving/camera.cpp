@@ -14,8 +14,8 @@ namespace {
 
 int checked(const char* name, int value, int low, int high) {
     if (value < low || value > high)
-        throw std::invalid_argument(std::string(name) + " must be in " + std::to_string(low) + ".." + std::to_string(high) +
-                                    ", got " + std::to_string(value));
+        throw std::invalid_argument(std::string(name) + " must be in " + std::to_string(low) + ".." +
+                                    std::to_string(high) + ", got " + std::to_string(value));
     return value;
 }
 
@@ -39,7 +39,8 @@ struct Camera::Impl {
           supersample(checked("supersample", c.supersample, 1, 4)),
           raster(image_size * supersample),
           pixels(raster.stride()) {
-        if (supersample > 1) large.resize(3 * static_cast<std::size_t>(raster.size()) * static_cast<std::size_t>(raster.size()));
+        if (supersample > 1)
+            large.resize(3 * static_cast<std::size_t>(raster.size()) * static_cast<std::size_t>(raster.size()));
     }
 
     void paint(const SceneView& scene, const View& view, const Lighting& lighting, const EgoBeam& beam);
@@ -109,7 +110,8 @@ Camera::~Camera() = default;
 Camera::Camera(Camera&&) noexcept = default;
 Camera& Camera::operator=(Camera&&) noexcept = default;
 
-void Camera::render(const SceneView& scene, std::uint8_t* rgb_chw, std::uint8_t* class_ids, std::uint8_t* instance_ids) {
+void Camera::render(const SceneView& scene, std::uint8_t* rgb_chw, std::uint8_t* class_ids,
+                    std::uint8_t* instance_ids) {
     Impl& impl = *impl_;
     const View view = make_view(scene, impl.raster.size());
     const Lighting& lighting = lighting_of(scene.weather);
@@ -122,7 +124,8 @@ void Camera::render(const SceneView& scene, std::uint8_t* rgb_chw, std::uint8_t*
     if (!shrink) return;
     const std::ptrdiff_t in_plane = static_cast<std::ptrdiff_t>(view.size) * view.size;
     const std::ptrdiff_t out_plane = static_cast<std::ptrdiff_t>(impl.image_size) * impl.image_size;
-    for (int c = 0; c < 3; ++c) box_filter(impl.large.data() + c * in_plane, view.size, impl.supersample, rgb_chw + c * out_plane);
+    for (int c = 0; c < 3; ++c)
+        box_filter(impl.large.data() + c * in_plane, view.size, impl.supersample, rgb_chw + c * out_plane);
 }
 
 }  // namespace semore::driving

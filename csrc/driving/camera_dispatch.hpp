@@ -1,5 +1,5 @@
-// One source, several instruction sets: the loader picks the widest that the machine has. Include this first in a file of
-// hot loops. Results do not depend on the choice: multiplications and additions are never fused, and the two options
+// One source, several instruction sets: the loader picks the widest that the machine has. Include this first in a file
+// of hot loops. Results do not depend on the choice: multiplications and additions are never fused, and the two options
 // below only drop errno and floating-point exception flags, which nobody reads and which keep loops from vectorising.
 #pragma once
 
@@ -12,7 +12,7 @@
 #include <cstdint>  // defines __GLIBC__
 
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && !defined(SEMORE_ONE_ISA)
-#define SEMORE_CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
+#define SEMORE_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define SEMORE_CLONES
 #endif
@@ -23,3 +23,6 @@
 #else
 #define SEMORE_INDEPENDENT _Pragma("GCC ivdep")
 #endif
+
+// A piece of a hot loop: compiled into each clone, for that clone's instruction set.
+#define SEMORE_INLINE __attribute__((always_inline)) inline

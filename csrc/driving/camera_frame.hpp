@@ -10,8 +10,8 @@ namespace semore::driving {
 
 // A soft rectangle or ellipse on the ground: shade takes light away, glow adds lamp light.
 struct GroundDecal {
-    float x, y;              // centre
-    float axis_x, axis_y;    // unit vector along half_length_m
+    float x, y;                               // centre
+    float axis_x, axis_y;                     // unit vector along half_length_m
     float half_length_m, half_width_m, soft;  // soft: share of the half sizes over which it fades
     float shade;
     Rgb glow;
@@ -38,7 +38,7 @@ struct Frame {
 
     // Adds a lit surface at a place; `local` is lamp light there, `emitted` its own.
     std::int32_t surface(Rgb albedo, Vec3 normal, Vec3 place, Rgb local, ClassId class_id, int instance_id,
-                          Rgb emitted = {}) const {
+                         Rgb emitted = {}) const {
         const Rgb base = albedo * (lighting.irradiance(normal) + local) + emitted;
         if (!beam.on) return raster.add_surface(base, {}, class_id, instance_id);
         const Vec3 to_ego = normalized(beam.origin - place);

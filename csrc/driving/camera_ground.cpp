@@ -20,21 +20,25 @@ struct GroundPaint {
 };
 
 const GroundPaint& ground_paint() {
-    static const GroundPaint paint_box{paint(108, 109, 112), paint(232, 232, 226), paint(224, 178, 62), paint(176, 174, 168),
-                                       paint(158, 152, 144), paint(92, 124, 58), paint(120, 128, 92), paint(150, 140, 122)};
+    static const GroundPaint paint_box{paint(108, 109, 112), paint(232, 232, 226), paint(224, 178, 62),
+                                       paint(176, 174, 168), paint(158, 152, 144), paint(92, 124, 58),
+                                       paint(120, 128, 92),  paint(150, 140, 122)};
     return paint_box;
 }
 
 // What one row of ground needs, all constant along the row.
 struct GroundRow {
-    float x0, y0, dx, dy;              // world position at the first pixel and its step
-    float half_along_m, half_across_m; // half a pixel's footprint
-    float eye_y, half_along_share;     // sideways place of the eye; half_along_m per metre of depth
+    float x0, y0, dx, dy;               // world position at the first pixel and its step
+    float half_along_m, half_across_m;  // half a pixel's footprint
+    float eye_y, half_along_share;      // sideways place of the eye; half_along_m per metre of depth
     float grain_u, grain_v, grain_gain, patch_gain;
-    float dash_blur;                   // 1 where dashes have merged into an even tint
-    float median_half_m, lane_width_m, inverse_lane, lanes_left, lanes_right, edge_left_m, edge_right_m, pavement_m, verge_m;
+    float dash_blur;  // 1 where dashes have merged into an even tint
+    float median_half_m, lane_width_m, inverse_lane, lanes_left, lanes_right, edge_left_m, edge_right_m, pavement_m;
+    float band_m;  // the strip next to the asphalt: a kerb, or gravel
+    Rgb band;
     bool double_sided;
     float dry;
+    const float *grain, *patch;
 };
 
 constexpr std::int32_t id_bits(ClassId id) { return static_cast<std::int32_t>(id) << 8; }
@@ -46,11 +50,12 @@ struct Output {
 
 // Where a point lies across the road.
 struct Across {
-    float s, k, lane_phase, beyond;  // from the median's edge, nearest lane line, place in the lane, beyond the road's edge
+    float s, k, lane_phase,
+        beyond;  // from the median's edge, nearest lane line, place in the lane, beyond the road's edge
     bool edge, dashed, centre;
 };
 
-inline Across across_of(const GroundRow& g, float wy) {
+SEMORE_INLINE Across across_of(const GroundRow& g, float wy) {
     const bool on_left = wy > 0.0f;
     const float from_centre = abs_of(wy), lanes = select(on_left, g.lanes_left, g.lanes_right);
     Across a;
@@ -66,7 +71,7 @@ inline Across across_of(const GroundRow& g, float wy) {
 }
 
 // Paint on the asphalt: the share of a pixel that markings cover.
-inline float marking_cover(const GroundRow& g, const Across& a, float wx, Footprint along, Footprint across) {
+SEMORE_INLINE float marking_cover(const GroundRow& g, const Across& a, float wx, Footprint along, Footprint across) {
     const float inset = select(a.dashed, 0.0f, select(a.edge, -edge_line_inset_m, edge_line_inset_m));
     const float line = stripe_cover(abs_of(a.s - a.k * g.lane_width_m - inset), line_half_m, across);
     const float dash = stripes_cover(wx, dash_period_m, dash_half_m, along);
@@ -74,45 +79,64 @@ inline float marking_cover(const GroundRow& g, const Across& a, float wx, Footpr
     return select((a.beyond < 0.0f) & (a.s > -0.05f), line * select(a.dashed, even, 1.0f), 0.0f);
 }
 
-SEMORE_CLONES
-void shade_row(const GroundRow g, const GroundPaint p, Rgb light, const float* grain, const float* patch, int count, const Output o) {
+// Brightness of the bare ground: tyres darken two tracks in each lane, gutters are dirty, slabs have joints.
+template <bool paved_sides>
+SEMORE_INLINE float bare_tone(const GroundRow& g, const Across& a, float wx, float noise, float blotch, Footprint along,
+                              Footprint across) {
+    const float track = max_of(0.5f - abs_of(a.lane_phase * g.lane_width_m - 0.78f), 0.0f) * 0.22f;
+    const float gutter = select(a.beyond > -gutter_width_m, 0.86f, 1.0f);
+    const float road = (1.0f - track + (noise + blotch) * 0.9f) * gutter;
+    float side = 1.0f + noise * 1.3f + blotch * 1.8f;
+    if (paved_sides) {
+        const float joints =
+            max_of(stripes_cover(wx, slab_m, 0.02f, along), stripes_cover(a.beyond, slab_m, 0.02f, across));
+        const float slab =
+            select(a.beyond < g.band_m, 1.0f, 1.0f - 0.30f * joints) * (1.0f + noise * 0.3f + blotch * 0.4f);
+        side = select(a.beyond < g.pavement_m, slab, side);
+    }
+    return select((a.beyond < 0.0f) & (a.s >= 0.0f), road, side) * g.dry;
+}
+
+template <bool paved_sides>
+SEMORE_INLINE void shade_row(const GroundRow& g, const GroundPaint& p, Rgb light, int count, const Output& o) {
     const Footprint along(g.half_along_m);
     SEMORE_INDEPENDENT
     for (int i = 0; i < count; ++i) {
         const float wx = g.x0 + g.dx * static_cast<float>(i), wy = g.y0 + g.dy * static_cast<float>(i);
-        const int gu = static_cast<int>(floor_of(wx * g.grain_u)) & 127, gv = static_cast<int>(floor_of(wy * g.grain_v)) & 127;
-        const int pu = static_cast<int>(floor_of(wx * 5.0f)) & 127, pv = static_cast<int>(floor_of(wy * 9.0f)) & 127;
-        const float noise = grain[gv * 128 + gu] * g.grain_gain, blotch = patch[pv * 128 + pu] * g.patch_gain;
+        const float noise = noise_at(g.grain, wx * g.grain_u, wy * g.grain_v) * g.grain_gain;
+        const float blotch = noise_at(g.patch, wx * 5.0f, wy * 9.0f) * g.patch_gain;
         const Across a = across_of(g, wy);
         // Along a column the ground also moves sideways, by its slant times a row's depth.
         const Footprint across(g.half_across_m + abs_of(wy - g.eye_y) * g.half_along_share);
-        const float cover = marking_cover(g, a, wx, along, across);
-        const bool road = a.beyond < 0.0f, kerb = a.beyond < kerb_width_m, walk = a.beyond < g.pavement_m;
-        const bool gravel = a.beyond < g.verge_m, island = a.s < 0.0f;
-
-        // Tyres darken two tracks in each lane; gutters are dirty; slabs have joints.
-        const float track = max_of(0.5f - abs_of(a.lane_phase * g.lane_width_m - 0.78f), 0.0f) * 0.22f;
-        const float gutter = select(a.beyond > -gutter_width_m, 0.86f, 1.0f);
-        const float joint = 1.0f - 0.30f * max_of(stripes_cover(wx, slab_m, 0.02f, along), stripes_cover(a.beyond, slab_m, 0.02f, across));
-        const float road_tone = (1.0f - track + (noise + blotch) * 0.9f) * gutter;
-        const float walk_tone = select(kerb, 1.0f + noise * 0.3f, joint * (1.0f + noise * 0.3f + blotch * 0.5f));
-        const float grass_tone = 1.0f + noise * 1.3f + blotch * 1.8f;
-        const float tone = select(road & !island, road_tone, select(walk, walk_tone, grass_tone)) * g.dry;
-        const float worn = cover * (0.92f + blotch * 0.4f);
-        const auto pick = [&](float asphalt, float island_c, float kerb_c, float slab, float gravel_c, float grass, float line, float centre_line) {
-            const float off_road = select(walk, select(kerb, kerb_c, slab), select(gravel, gravel_c, grass));
-            const float bare = select(road, select(island, island_c, asphalt), off_road) * tone;
-            return bare + (select(a.centre, centre_line, line) - bare) * worn;
+        const float cover = marking_cover(g, a, wx, along, across), worn = cover * (0.92f + blotch * 0.4f);
+        const float tone = bare_tone<paved_sides>(g, a, wx, noise, blotch, along, across);
+        const bool road = a.beyond < 0.0f, band = a.beyond < g.band_m, walk = a.beyond < g.pavement_m,
+                   island = a.s < 0.0f;
+        const auto blend = [&](float asphalt, float median, float band_c, float slab, float grass, float line,
+                               float centre) {
+            const float side = select(band, band_c, paved_sides ? select(walk, slab, grass) : grass);
+            const float bare = select(road, select(island, median, asphalt), side) * tone;
+            return bare + (select(a.centre, centre, line) - bare) * worn;
         };
-        const float r = pick(p.asphalt.r, p.median.r, p.kerb.r, p.slab.r, p.gravel.r, p.grass.r, p.line.r, p.centre_line.r);
-        const float gr = pick(p.asphalt.g, p.median.g, p.kerb.g, p.slab.g, p.gravel.g, p.grass.g, p.line.g, p.centre_line.g);
-        const float b = pick(p.asphalt.b, p.median.b, p.kerb.b, p.slab.b, p.gravel.b, p.grass.b, p.line.b, p.centre_line.b);
+        const float r = blend(p.asphalt.r, p.median.r, g.band.r, p.slab.r, p.grass.r, p.line.r, p.centre_line.r);
+        const float gr = blend(p.asphalt.g, p.median.g, g.band.g, p.slab.g, p.grass.g, p.line.g, p.centre_line.g);
+        const float b = blend(p.asphalt.b, p.median.b, g.band.b, p.slab.b, p.grass.b, p.line.b, p.centre_line.b);
         o.ar[i] = r, o.ag[i] = gr, o.ab[i] = b;
         o.r[i] = r * light.r, o.g[i] = gr * light.g, o.b[i] = b * light.b;
         const int asphalt_id = select(cover > 0.45f, id_bits(ClassId::road_line), id_bits(ClassId::road));
-        const int off_road_id = select(walk, id_bits(ClassId::sidewalk), id_bits(ClassId::terrain));
-        o.ids[i] = select(road, select(island, id_bits(ClassId::terrain), asphalt_id), off_road_id);
+        const int side_id = select(walk, id_bits(ClassId::sidewalk), id_bits(ClassId::terrain));
+        o.ids[i] = select(road, select(island, id_bits(ClassId::terrain), asphalt_id), side_id);
     }
+}
+
+SEMORE_CLONES
+void shade_street_row(const GroundRow g, const GroundPaint p, Rgb light, int count, const Output o) {
+    shade_row<true>(g, p, light, count, o);
+}
+
+SEMORE_CLONES
+void shade_open_row(const GroundRow g, const GroundPaint p, Rgb light, int count, const Output o) {
+    shade_row<false>(g, p, light, count, o);
 }
 
 GroundRow ground_row(const RowScene& scene, float depth_m, float up_slope) {
@@ -133,12 +157,15 @@ GroundRow ground_row(const RowScene& scene, float depth_m, float up_slope) {
     g.grain_gain = 0.075f / (1.0f + 0.35f * g.half_along_m);
     g.patch_gain = 0.10f / (1.0f + 0.5f * g.half_along_m);
     g.dash_blur = clamp(2.0f * g.half_along_m / dash_period_m * 1.6f - 0.8f, 0.0f, 1.0f);
-    g.median_half_m = 0.5f * road.median_width_m, g.lane_width_m = road.lane_width_m, g.inverse_lane = 1.0f / road.lane_width_m;
+    g.median_half_m = 0.5f * road.median_width_m, g.lane_width_m = road.lane_width_m,
+    g.inverse_lane = 1.0f / road.lane_width_m;
     g.lanes_left = static_cast<float>(road.lanes_oncoming), g.lanes_right = static_cast<float>(road.lanes_forward);
     g.edge_left_m = g.median_half_m + g.lanes_left * road.lane_width_m + road.shoulder_width_m;
     g.edge_right_m = g.median_half_m + g.lanes_right * road.lane_width_m + road.shoulder_width_m;
     g.pavement_m = road.pavement_width_m;
-    g.verge_m = road.town ? 0.0f : gravel_width_m;
+    const bool kerb = road.pavement_width_m > 0;
+    g.band_m = kerb ? kerb_width_m : gravel_width_m, g.band = kerb ? ground_paint().kerb : ground_paint().gravel;
+    g.grain = grain_noise(), g.patch = smooth_noise();
     g.double_sided = road.lanes_oncoming > 0 && road.median_width_m <= 0;
     g.dry = 1.0f - 0.35f * scene.lighting.wetness;
     return g;
@@ -189,8 +216,9 @@ bool ground_begins(const View& view, int row) { return row_place(view, row).grou
 void shade_ground(const RowScene& scene, int row, PixelRow& out) {
     const RowPlace place = row_place(scene.view, row);
     const GroundRow g = ground_row(scene, place.depth_m, place.up_slope);
-    const Output o{out.r.data(), out.g.data(), out.b.data(), out.ar.data(), out.ag.data(), out.ab.data(), out.ids.data()};
-    shade_row(g, ground_paint(), scene.ground_light, grain_noise(), smooth_noise(), out.size, o);
+    const Output o{out.r.data(),  out.g.data(),  out.b.data(),  out.ar.data(),
+                   out.ag.data(), out.ab.data(), out.ids.data()};
+    (g.pavement_m > 0 ? shade_street_row : shade_open_row)(g, ground_paint(), scene.ground_light, out.size, o);
     std::fill(out.depth_m.begin(), out.depth_m.end(), place.depth_m);
     if (scene.lighting.wetness > 0) {
         const float grazing = 1.0f / (1.0f + scene.view.origin.z * 6.0f / place.depth_m);
@@ -199,12 +227,14 @@ void shade_ground(const RowScene& scene, int row, PixelRow& out) {
 }
 
 void apply_decals(const RowScene& scene, int row, const std::vector<GroundDecal>& decals, PixelRow& out) {
+    const auto here = [row](const GroundDecal& d) { return row >= d.row0 && row < d.row1; };
     const RowPlace place = row_place(scene.view, row);
-    if (!place.ground) return;
+    if (!place.ground || std::none_of(decals.begin(), decals.end(), here)) return;
     const GroundRow g = ground_row(scene, place.depth_m, place.up_slope);
-    const Output o{out.r.data(), out.g.data(), out.b.data(), out.ar.data(), out.ag.data(), out.ab.data(), out.ids.data()};
+    const Output o{out.r.data(),  out.g.data(),  out.b.data(),  out.ar.data(),
+                   out.ag.data(), out.ab.data(), out.ids.data()};
     for (const GroundDecal& d : decals) {
-        if (row < d.row0 || row >= d.row1) continue;
+        if (!here(d)) continue;
         const float iu = 1.0f / d.half_length_m, iv = 1.0f / d.half_width_m;
         const float px = g.x0 - d.x, py = g.y0 - d.y;
         blend_decal(d, (px * d.axis_x + py * d.axis_y) * iu, (g.dx * d.axis_x + g.dy * d.axis_y) * iu,

@@ -12,10 +12,10 @@ namespace semore::driving {
 struct PixelRow {
     explicit PixelRow(int padded_size);
     int size;
-    std::vector<float> r, g, b;        // light
-    std::vector<float> ar, ag, ab;     // reflectance towards the ego's lamps
+    std::vector<float> r, g, b;     // light
+    std::vector<float> ar, ag, ab;  // reflectance towards the ego's lamps
     std::vector<float> depth_m;
-    std::vector<std::int32_t> ids;     // class << 8 | instance
+    std::vector<std::int32_t> ids;  // class << 8 | instance
 };
 
 // What does not change from row to row.
@@ -26,7 +26,7 @@ struct RowScene {
     const Lighting& lighting;
     const EgoBeam& beam;
     Rgb ground_light;
-    std::vector<float> skyline;   // per column, slope of the treeline above the horizon
+    std::vector<float> skyline;       // per column, slope of the treeline above the horizon
     std::vector<float> column_slope;  // left per metre of depth
 };
 

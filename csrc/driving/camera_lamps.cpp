@@ -18,7 +18,8 @@ void add_aimed_glare(const Frame& frame, Vec3 place, Vec3 direction, Rgb colour,
     const Vec3 camera = frame.view.to_camera(place);
     const float facing = dot(normalized(frame.view.origin - place), direction);
     if (camera.x < 1.0f || facing <= 0.05f) return;
-    frame.add_glare(camera, core_m, core_px, colour * (facing * facing / (1 + camera.x * camera.x * (1.0f / (50 * 50)))));
+    frame.add_glare(camera, core_m, core_px,
+                    colour * (facing * facing / (1 + camera.x * camera.x * (1.0f / (50 * 50)))));
 }
 
 struct HeadLamps {
@@ -53,27 +54,32 @@ void add_actor_lamps(const Frame& frame, const ActorView& actor, int index) {
     const Vec3 ahead{yaw.cos, yaw.sin, 0}, left{-yaw.sin, yaw.cos, 0}, centre{actor.x_m, actor.y_m, actor.z_m};
     const VehicleModel& model = vehicle_model(actor.kind);
     const auto at = [&](LampPlace p, float side) {
-        return centre + ahead * (p.x * actor.length_m) + left * (side * p.y * actor.width_m) + Vec3{0, 0, p.z * actor.height_m};
+        return centre + ahead * (p.x * actor.length_m) + left * (side * p.y * actor.width_m) +
+               Vec3{0, 0, p.z * actor.height_m};
     };
     const bool high = (actor.lights & lights_high_beam) != 0;
     if (high || (actor.lights & lights_low_beam) != 0) {
         const HeadLamps h = head_lamps(high);
-        for (const float side : {-1.0f, 1.0f}) add_aimed_glare(frame, at(model.head, side), ahead, h.glare, 0.1f, h.glare_core_px);
+        for (const float side : {-1.0f, 1.0f})
+            add_aimed_glare(frame, at(model.head, side), ahead, h.glare, 0.1f, h.glare_core_px);
         const Vec3 nose = at({model.head.x, 0, model.head.z}, 1.0f);
         frame.lamps.push_back({nose, ahead, h.colour * gain, h.reach_m, index});
         const Vec3 patch = nose + ahead * (0.75f * h.patch_length_m);
-        frame.add_decal({patch.x, patch.y, ahead.x, ahead.y, h.patch_length_m, 2.8f, 1.0f, 0, h.colour * (1.6f * gain)});
+        frame.add_decal(
+            {patch.x, patch.y, ahead.x, ahead.y, h.patch_length_m, 2.8f, 1.0f, 0, h.colour * (1.6f * gain)});
     }
     const bool brake = (actor.lights & lights_brake) != 0;
     if (brake || (actor.lights & lights_tail) != 0) {
         const Rgb red = Rgb{1.0f, 0.07f, 0.05f} * (brake ? 1.1f : 0.4f);
-        for (const float side : {-1.0f, 1.0f}) add_aimed_glare(frame, at(model.tail, side), ahead * -1.0f, red, 0.09f, brake ? 1.0f : 0.7f);
+        for (const float side : {-1.0f, 1.0f})
+            add_aimed_glare(frame, at(model.tail, side), ahead * -1.0f, red, 0.09f, brake ? 1.0f : 0.7f);
     }
     if (actor.lights & lights_beacon) {
         const double turn = frame.scene.time_s * 2.0;
         const bool blue = turn - static_cast<double>(static_cast<long long>(turn)) >= 0.5;
         const Vec3 bar = at({-0.1f, blue ? 0.2f : -0.2f, 1.0f}, 1.0f);
-        add_aimed_glare(frame, bar, normalized(frame.view.origin - bar), blue ? Rgb{0.15f, 0.3f, 2.2f} : Rgb{1.9f, 0.1f, 0.08f}, 0.15f, 1.4f);
+        add_aimed_glare(frame, bar, normalized(frame.view.origin - bar),
+                        blue ? Rgb{0.15f, 0.3f, 2.2f} : Rgb{1.9f, 0.1f, 0.08f}, 0.15f, 1.4f);
     }
 }
 

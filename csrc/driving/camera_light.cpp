@@ -84,7 +84,7 @@ EgoBeam ego_beam(const SceneView& scene, const Lighting& lighting) {
     beam.on = high || (scene.ego_lights & lights_low_beam) != 0;
     beam.gain = lighting.lamp_gain * (high ? 1.5f : 0.95f);
     beam.cutoff_slope = high ? 0.2f : 0.01f;
-    beam.above_cutoff = high ? 0.6f : 0.22f;
+    beam.above_cutoff = high ? 0.6f : 0.36f;  // more than the norm allows: drivers must see whom they could hit
     const SinCos yaw = sin_cos(scene.ego_yaw_rad);
     beam.forward = {yaw.cos, yaw.sin, 0}, beam.left = {-yaw.sin, yaw.cos, 0};
     // Headlamps of a saloon: 2.2 m ahead of its centre, 0.65 m up.

@@ -29,7 +29,9 @@ inline T clamp(T v, T low, T high) {
 }
 
 // c ? a : b in straight-line code. Compilers turn chains of ?: into jumps, which keep a loop from vectorising.
-inline std::int32_t select(bool c, std::int32_t a, std::int32_t b) { return b ^ ((a ^ b) & -static_cast<std::int32_t>(c)); }
+inline std::int32_t select(bool c, std::int32_t a, std::int32_t b) {
+    return b ^ ((a ^ b) & -static_cast<std::int32_t>(c));
+}
 
 inline float select(bool c, float a, float b) {
     std::int32_t ia, ib;

@@ -12,7 +12,8 @@ constexpr double ticks_per_s = 20.0;
 void place_rain(const SceneView& scene, const View& view, const Lighting& lighting, std::vector<RainStreak>& out) {
     out.clear();
     if (lighting.rain <= 0) return;
-    const auto tick = static_cast<std::int32_t>(static_cast<std::int64_t>(scene.time_s * ticks_per_s + 0.5) & 0x7fffffff);
+    const auto tick =
+        static_cast<std::int32_t>(static_cast<std::int64_t>(scene.time_s * ticks_per_s + 0.5) & 0x7fffffff);
     HashStream random(scene.scenery_seed, tick, 77u);
     const float size = static_cast<float>(view.size);
     for (int i = 0; i < streak_count; ++i) {
@@ -20,7 +21,8 @@ void place_rain(const SceneView& scene, const View& view, const Lighting& lighti
         const float length = size * 0.07f * near, top = random.uniform(-0.1f, 1.0f) * size;
         const float x = random.uniform(0.0f, 1.0f) * size;
         const int row0 = static_cast<int>(floor_of(top)), row1 = static_cast<int>(floor_of(top + length)) + 1;
-        out.push_back({x, random.uniform(-0.12f, -0.04f), row0 < 0 ? 0 : row0, row1, lighting.horizon * (0.22f * near)});
+        out.push_back(
+            {x, random.uniform(-0.12f, -0.04f), row0 < 0 ? 0 : row0, row1, lighting.horizon * (0.22f * near)});
     }
 }
 

@@ -1,7 +1,6 @@
-#include "camera_dispatch.hpp"
-
 #include "camera_raster.hpp"
 
+#include "camera_fill.hpp"
 #include "camera_texture.hpp"
 
 #include <algorithm>
@@ -12,20 +11,6 @@ namespace {
 
 constexpr int lane_padding = 16;
 constexpr int max_corners = 16;
-constexpr float coordinate_limit = 1e6f;
-
-// First pixel whose centre is at or beyond the coordinate.
-inline int first_pixel(float coordinate, int size) {
-    const float c = clamp(coordinate - 0.5f, -1.0f, static_cast<float>(size));
-    const int whole = static_cast<int>(c);
-    return whole + (c > static_cast<float>(whole) ? 1 : 0);
-}
-
-// A quantity that is linear on the screen.
-struct Plane {
-    float per_x = 0, per_y = 0, at_origin = 0;
-    float at(float x, float y) const { return at_origin + per_x * x + per_y * y; }
-};
 
 Plane fit_plane(const ScreenPoint& a, const ScreenPoint& b, const ScreenPoint& c, float qa, float qb, float qc) {
     const float ux = b.x - a.x, uy = b.y - a.y, vx = c.x - a.x, vy = c.y - a.y;
@@ -41,117 +26,6 @@ Plane fit_plane(const ScreenPoint& a, const ScreenPoint& b, const ScreenPoint& c
 
 float twice_area(const ScreenPoint& a, const ScreenPoint& b, const ScreenPoint& c) {
     return (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x);
-}
-
-struct Spans {
-    const float *left, *right;
-    int row0, row1, size, stride;
-    float* depth;
-    std::int32_t* surface;
-};
-
-SEMORE_CLONES
-void fill_flat(const Spans s, Plane depth, float depth_min, float depth_max, std::int32_t id) {
-    for (int row = s.row0; row < s.row1; ++row) {
-        const int x0 = std::max(0, first_pixel(s.left[row], s.size)), x1 = first_pixel(s.right[row], s.size);
-        float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
-        std::int32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
-        const float start = depth.at(0.5f, static_cast<float>(row) + 0.5f);
-        SEMORE_INDEPENDENT
-        for (int x = x0; x < x1; ++x) {
-            float d = start + depth.per_x * static_cast<float>(x);
-            d = min_of(max_of(d, depth_min), depth_max);
-            const float old = z[x];
-            z[x] = select(d > old, d, old);
-            out[x] = select(d > old, id, out[x]);
-        }
-    }
-}
-
-struct WallPaint {
-    Plane depth, u_over_z, v_over_z;
-    float depth_min, depth_max;
-    std::int32_t surface;
-    std::uint32_t seed;
-    float metres_per_px_at_1m;
-};
-
-template <class Pick>
-inline void fill_wall(const Spans s, const WallPaint w, Pick pick) {
-    for (int row = s.row0; row < s.row1; ++row) {
-        const int x0 = std::max(0, first_pixel(s.left[row], s.size)), x1 = first_pixel(s.right[row], s.size);
-        float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
-        std::int32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
-        const float y = static_cast<float>(row) + 0.5f;
-        const float z0 = w.depth.at(0.5f, y), u0 = w.u_over_z.at(0.5f, y), v0 = w.v_over_z.at(0.5f, y);
-        SEMORE_INDEPENDENT
-        for (int x = x0; x < x1; ++x) {
-            const float fx = static_cast<float>(x);
-            float d = z0 + w.depth.per_x * fx;
-            d = min_of(max_of(d, w.depth_min), w.depth_max);
-            const float metres = 1.0f / d;
-            const float u = (u0 + w.u_over_z.per_x * fx) * metres, v = (v0 + w.v_over_z.per_x * fx) * metres;
-            const float px = metres * w.metres_per_px_at_1m;
-            const float u_px = abs_of(w.u_over_z.per_x - u * w.depth.per_x) * metres;
-            const std::int32_t id = w.surface + pick(u, v, px, u_px);
-            const float old = z[x];
-            z[x] = select(d > old, d, old);
-            out[x] = select(d > old, id, out[x]);
-        }
-    }
-}
-
-SEMORE_CLONES
-void fill_facade(const Spans s, const WallPaint w) {
-    const std::uint32_t seed = w.seed;
-    fill_wall(s, w, [seed](float u, float v, float v_px, float u_px) { return facade_tone(u, v, v_px, u_px, seed); });
-}
-
-SEMORE_CLONES
-void fill_pickets(const Spans s, const WallPaint w) {
-    fill_wall(s, w, [](float u, float v, float v_px, float u_px) { return picket_tone(u, v, v_px, u_px); });
-}
-
-SEMORE_CLONES
-void fill_rail(const Spans s, const WallPaint w) {
-    fill_wall(s, w, [](float, float v, float v_px, float) { return rail_tone(v, v_px); });
-}
-
-SEMORE_CLONES
-void fill_cladding(const Spans s, const WallPaint w) {
-    fill_wall(s, w, [](float u, float v, float v_px, float u_px) { return cladding_tone(u, v, v_px, u_px); });
-}
-
-struct BlobPaint {
-    float x, y, inverse_rx, inverse_ry, depth, light_x, light_y, ragged;
-    std::int32_t surface;
-    std::uint32_t seed;
-    const float* noise;
-};
-
-SEMORE_CLONES
-void fill_blob(const Spans s, const BlobPaint b) {
-    const int shift_u = static_cast<int>(b.seed & 127u), shift_v = static_cast<int>(b.seed >> 8 & 127u);
-    for (int row = s.row0; row < s.row1; ++row) {
-        const float v = (static_cast<float>(row) + 0.5f - b.y) * b.inverse_ry;
-        const float half = v * v < 1.0f ? std::sqrt(1.0f - v * v) / b.inverse_rx : 0.0f;
-        const int x0 = std::max(0, first_pixel(b.x - half, s.size)), x1 = first_pixel(b.x + half, s.size);
-        float* __restrict z = s.depth + static_cast<std::ptrdiff_t>(row) * s.stride;
-        std::int32_t* __restrict out = s.surface + static_cast<std::ptrdiff_t>(row) * s.stride;
-        const float* noise_row = b.noise + ((static_cast<int>(v * 12.0f + 64.0f) + shift_v) & 127) * 128;
-        SEMORE_INDEPENDENT
-        for (int x = x0; x < x1; ++x) {
-            const float u = (static_cast<float>(x) + 0.5f - b.x) * b.inverse_rx;
-            const float leaf = noise_row[(static_cast<int>(u * 12.0f + 64.0f) + shift_u) & 127] * b.ragged;
-            const float lit = u * b.light_x + v * b.light_y + leaf * 0.9f;
-            const std::int32_t tone = static_cast<int>(lit > -0.45f) + static_cast<int>(lit > 0.05f) + static_cast<int>(lit > 0.5f);
-            const bool inside = u * u + v * v + leaf * 0.45f + b.ragged * 0.2f < 1.0f;
-            const float old = z[x];
-            const bool wins = (b.depth > old) & inside;
-            z[x] = select(wins, b.depth, old);
-            out[x] = select(wins, b.surface + tone, out[x]);
-        }
-    }
 }
 
 // Keeps the part of a polygon beyond the near plane; Lerp interpolates a corner.
@@ -272,9 +146,10 @@ void Raster::screen_polygon(const ScreenPoint* points, int count, std::int32_t s
     if (rows.row0 >= rows.row1) return;
     const int i = widest_fan(points, count);
     const DepthRange range = depth_range(points, count);
-    const Plane depth = fit_plane(points[0], points[i], points[i + 1], points[0].inverse_depth,
-                                  points[i].inverse_depth, points[i + 1].inverse_depth);
-    const Spans spans{left_.data(), right_.data(), rows.row0, rows.row1, size_, stride_, inverse_depth_.data(), surface_.data()};
+    const Plane depth = fit_plane(points[0], points[i], points[i + 1], points[0].inverse_depth, points[i].inverse_depth,
+                                  points[i + 1].inverse_depth);
+    const Spans spans{left_.data(), right_.data(),         rows.row0,      rows.row1, size_,
+                      stride_,      inverse_depth_.data(), surface_.data()};
     fill_flat(spans, depth, range.low, range.high, surface);
 }
 
@@ -283,8 +158,9 @@ void Raster::polygon(const View& view, const Vec3* camera, int count, std::int32
     bool near = false;
     for (int i = 0; i < count; ++i) near |= camera[i].x < near_plane_m;
     if (near) {
-        count = clip_near(camera, count, clipped, [](const Vec3& c) { return c.x; },
-                          [](const Vec3& a, const Vec3& b, float t) { return a + (b - a) * t; });
+        count = clip_near(
+            camera, count, clipped, [](const Vec3& c) { return c.x; },
+            [](const Vec3& a, const Vec3& b, float t) { return a + (b - a) * t; });
         if (count < 3) return;
         camera = clipped;
     }
@@ -320,17 +196,13 @@ void Raster::wall(const View& view, const WallVertex* corners, int count, std::i
     paint.depth_min = range.low, paint.depth_max = range.high;
     paint.surface = surface, paint.seed = seed;
     paint.metres_per_px_at_1m = 1.0f / view.focal_px;
-    const Spans spans{left_.data(), right_.data(), rows.row0, rows.row1, size_, stride_, inverse_depth_.data(), surface_.data()};
-    switch (pattern) {
-        case Pattern::flat: return fill_flat(spans, paint.depth, range.low, range.high, surface);
-        case Pattern::facade: return fill_facade(spans, paint);
-        case Pattern::pickets: return fill_pickets(spans, paint);
-        case Pattern::rail: return fill_rail(spans, paint);
-        case Pattern::cladding: return fill_cladding(spans, paint);
-    }
+    const Spans spans{left_.data(), right_.data(),         rows.row0,      rows.row1, size_,
+                      stride_,      inverse_depth_.data(), surface_.data()};
+    fill_wall(pattern, spans, paint);
 }
 
-void Raster::limb(const View& view, Vec3 camera_a, Vec3 camera_b, float width_a_m, float width_b_m, std::int32_t surface) {
+void Raster::limb(const View& view, Vec3 camera_a, Vec3 camera_b, float width_a_m, float width_b_m,
+                  std::int32_t surface) {
     if (camera_a.x < near_plane_m || camera_b.x < near_plane_m) return;
     const ScreenPoint a = project(view, camera_a), b = project(view, camera_b);
     const float dx = b.x - a.x, dy = b.y - a.y;
@@ -354,7 +226,8 @@ void Raster::blob(const View& view, Vec3 camera, float half_width_m, float half_
     const int row0 = std::max(0, first_pixel(p.y - ry, size_)), row1 = std::min(size_, first_pixel(p.y + ry, size_));
     if (row0 >= row1 || p.x + rx < 0 || p.x - rx > static_cast<float>(size_)) return;
     const Spans spans{nullptr, nullptr, row0, row1, size_, stride_, inverse_depth_.data(), surface_.data()};
-    fill_blob(spans, {p.x, p.y, 1.0f / rx, 1.0f / ry, p.inverse_depth, light_x, light_y, ragged, surface, seed, smooth_noise()});
+    fill_blob(spans, {p.x, p.y, 1.0f / rx, 1.0f / ry, p.inverse_depth, light_x, light_y, ragged, surface, seed,
+                      smooth_noise()});
 }
 
 }  // namespace semore::driving

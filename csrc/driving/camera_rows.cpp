@@ -19,15 +19,15 @@ inline float unpack(std::uint32_t packed, int shift) {
 struct SkyRow {
     float elevation;  // slope above the horizon
     Rgb clear, cloud;
-    float cloudiness, cloud_u, cloud_v;     // cloud_v: share of the second noise row
+    float cloudiness, cloud_u, cloud_v;  // cloud_v: share of the second noise row
     const float *noise0, *noise1;
     Rgb trees;
 };
 
 // Clouds lie on a plane high above; their rows are stretched towards the horizon.
 SEMORE_CLONES
-void shade_sky_row(const SkyRow s, const float* slope, const float* skyline, int count, float* r, float* g,
-                   float* b, std::int32_t* ids) {
+void shade_sky_row(const SkyRow s, const float* slope, const float* skyline, int count, float* r, float* g, float* b,
+                   std::int32_t* ids) {
     float noise[noise_size + 1];
     for (int i = 0; i < noise_size; ++i) noise[i] = mix(s.noise0[i], s.noise1[i], s.cloud_v);
     noise[noise_size] = noise[0];
@@ -55,9 +55,9 @@ bool any_surface(const float* inverse_depth, int count) {
 }
 
 SEMORE_CLONES
-void lookup_surfaces(const float* inverse_depth, const std::int32_t* surface, const std::uint32_t* base, const std::uint32_t* beam,
-                     const std::uint32_t* id, int count, float* r, float* g, float* b, float* ar, float* ag, float* ab,
-                     float* depth, std::int32_t* ids) {
+void lookup_surfaces(const float* inverse_depth, const std::int32_t* surface, const std::uint32_t* base,
+                     const std::uint32_t* beam, const std::uint32_t* id, int count, float* r, float* g, float* b,
+                     float* ar, float* ag, float* ab, float* depth, std::int32_t* ids) {
     SEMORE_INDEPENDENT
     for (int i = 0; i < count; ++i) {
         const bool hit = inverse_depth[i] > 0.0f;
@@ -101,7 +101,8 @@ void fog_row(Rgb fog, float per_m, const float* depth, int count, float* r, floa
 }
 
 SEMORE_CLONES
-void glare_row(float x, float dy2, float core2, float floor_share, Rgb colour, int x0, int x1, float* r, float* g, float* b) {
+void glare_row(float x, float dy2, float core2, float floor_share, Rgb colour, int x0, int x1, float* r, float* g,
+               float* b) {
     SEMORE_INDEPENDENT
     for (int i = x0; i < x1; ++i) {
         const float dx = static_cast<float>(i) + 0.5f - x;
@@ -182,18 +183,20 @@ void shade_sky(const RowScene& scene, int row, PixelRow& out) {
 void apply_surfaces(const Raster& raster, int row, PixelRow& out) {
     const float* depth = raster.depth_row(row);
     if (!any_surface(depth, out.size)) return;
-    lookup_surfaces(depth, raster.surface_row(row), raster.bases(), raster.beams(), raster.ids(), out.size, out.r.data(),
-                    out.g.data(), out.b.data(), out.ar.data(), out.ag.data(), out.ab.data(), out.depth_m.data(), out.ids.data());
+    lookup_surfaces(depth, raster.surface_row(row), raster.bases(), raster.beams(), raster.ids(), out.size,
+                    out.r.data(), out.g.data(), out.b.data(), out.ar.data(), out.ag.data(), out.ab.data(),
+                    out.depth_m.data(), out.ids.data());
 }
 
 void apply_beam(const RowScene& scene, int row, PixelRow& out) {
     const View& view = scene.view;
     const EgoBeam& beam = scene.beam;
     if (!beam.on) return;
-    const Vec3 ray = view.forward + view.up * row_slope(view, row) + view.left * ((view.centre_px - 0.5f) / view.focal_px);
+    const Vec3 ray =
+        view.forward + view.up * row_slope(view, row) + view.left * ((view.centre_px - 0.5f) / view.focal_px);
     light_row(beam, in_beam_axes(beam, view.origin - beam.origin), in_beam_axes(beam, ray),
-              in_beam_axes(beam, view.left * (-1.0f / view.focal_px)), out.depth_m.data(), out.size, out.ar.data(), out.ag.data(),
-              out.ab.data(), out.r.data(), out.g.data(), out.b.data());
+              in_beam_axes(beam, view.left * (-1.0f / view.focal_px)), out.depth_m.data(), out.size, out.ar.data(),
+              out.ag.data(), out.ab.data(), out.r.data(), out.g.data(), out.b.data());
 }
 
 void apply_fog(const Lighting& lighting, PixelRow& out) {
@@ -208,8 +211,8 @@ void apply_glare(const std::vector<Glare>& glares, int row, PixelRow& out) {
         const float size = static_cast<float>(out.size);
         const int x0 = static_cast<int>(clamp(glare.x - glare.radius_px, 0.0f, size));
         const int x1 = static_cast<int>(clamp(glare.x + glare.radius_px + 1.0f, 0.0f, size));
-        glare_row(glare.x, dy * dy, core2, core2 / (glare.radius_px * glare.radius_px + core2), glare.colour, x0, x1, out.r.data(),
-                  out.g.data(), out.b.data());
+        glare_row(glare.x, dy * dy, core2, core2 / (glare.radius_px * glare.radius_px + core2), glare.colour, x0, x1,
+                  out.r.data(), out.g.data(), out.b.data());
     }
 }
 

@@ -11,7 +11,14 @@ constexpr int noise_size = 128;
 const float* grain_noise();
 const float* smooth_noise();
 
-// Half the width of a pixel on a surface, with its inverse at hand: stripes narrower than a pixel fade instead of flickering.
+inline float noise_at(const float* tile, float u, float v) {
+    const int column = static_cast<int>(floor_of(u)) & (noise_size - 1),
+              row = static_cast<int>(floor_of(v)) & (noise_size - 1);
+    return tile[row * noise_size + column];
+}
+
+// Half the width of a pixel on a surface, with its inverse at hand: stripes narrower than a pixel fade instead of
+// flickering.
 struct Footprint {
     explicit Footprint(float half_m) : half_m(half_m), inverse(0.5f / half_m) {}
     float half_m, inverse;
@@ -37,7 +44,8 @@ inline int facade_tone(float u, float v, float v_px, float u_px, std::uint32_t s
     const bool glass = (du < 0.5f) & (dv < 0.68f) & ((du > 0.04f) | (u_px > 0.08f));
     const bool frame = (du < 0.62f) & (dv < 0.8f);
     std::uint32_t h = static_cast<std::uint32_t>(static_cast<std::int32_t>(bay_index) * 7 +
-                                                 static_cast<std::int32_t>(storey_index) * 131) + seed;
+                                                 static_cast<std::int32_t>(storey_index) * 131) +
+                      seed;
     h = h * 0x9E3779B1u;
     const bool lit = (h >> 30) == 0;
     int tone = select(frame, 2, 0);

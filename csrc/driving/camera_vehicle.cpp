@@ -8,7 +8,7 @@ namespace semore::driving {
 
 namespace {
 
-constexpr float coarse_below_px = 9.0f;  // projected height
+constexpr float coarse_below_px = 12.0f;  // projected height
 constexpr float layer_bias = 0.0025f;
 
 struct Look {
@@ -18,8 +18,11 @@ struct Look {
 class PartLooks {
 public:
     PartLooks(const Frame& frame, const ActorView& actor)
-        : lighting_(frame.lighting), lights_(actor.lights), body_(paint(actor.colour[0], actor.colour[1], actor.colour[2])),
-          police_(actor.kind == ActorKind::police_car), time_s_(frame.scene.time_s) {}
+        : lighting_(frame.lighting),
+          lights_(actor.lights),
+          body_(paint(actor.colour[0], actor.colour[1], actor.colour[2])),
+          police_(actor.kind == ActorKind::police_car),
+          time_s_(frame.scene.time_s) {}
 
     Look of(Part part) const {
         const float gain = lighting_.lamp_gain;
@@ -38,8 +41,10 @@ public:
                 if (lights_ & lights_low_beam) return {paint(240, 240, 235), Rgb{2.0f, 1.95f, 1.75f} * (0.2f + gain)};
                 return {paint(206, 212, 216), lighting_.horizon * 0.1f};
             case Part::tail_lamp:
-                if (lights_ & lights_brake) return {paint(190, 24, 20), Rgb{2.6f, 0.16f, 0.10f} * (0.35f + 0.65f * gain)};
-                if (lights_ & lights_tail) return {paint(170, 22, 20), Rgb{0.75f, 0.035f, 0.025f} * (0.25f + 0.75f * gain)};
+                if (lights_ & lights_brake)
+                    return {paint(190, 24, 20), Rgb{2.6f, 0.16f, 0.10f} * (0.35f + 0.65f * gain)};
+                if (lights_ & lights_tail)
+                    return {paint(170, 22, 20), Rgb{0.75f, 0.035f, 0.025f} * (0.25f + 0.75f * gain)};
                 return {paint(150, 22, 20), {}};
             case Part::bar_red: return beacon({2.4f, 0.08f, 0.05f}, paint(150, 26, 26), 0.0);
             case Part::bar_blue: return beacon({0.10f, 0.25f, 3.0f}, paint(30, 46, 160), 0.5);
@@ -50,7 +55,8 @@ public:
 private:
     Look beacon(Rgb light, Rgb off, double phase) const {
         const double turn = time_s_ * 2.0 + phase;
-        const bool flash = (lights_ & lights_beacon) != 0 && turn - static_cast<double>(static_cast<long long>(turn)) < 0.5;
+        const bool flash =
+            (lights_ & lights_beacon) != 0 && turn - static_cast<double>(static_cast<long long>(turn)) < 0.5;
         return {off, flash ? light * (0.4f + 0.6f * lighting_.lamp_gain) : Rgb{}};
     }
 
@@ -85,12 +91,14 @@ void paint_vehicle(const Frame& frame, const ActorView& actor, int index) {
     for (const Panel& panel : far ? model.coarse : model.fine) {
         const Vec3 n = ahead * (panel.normal.x * il) + left * (panel.normal.y * iw) + Vec3{0, 0, panel.normal.z * ih};
         const Vec3 first = panel.corners[0];
-        const Vec3 world = centre + ahead * (first.x * actor.length_m) + left * (first.y * actor.width_m) + Vec3{0, 0, first.z * actor.height_m};
+        const Vec3 world = centre + ahead * (first.x * actor.length_m) + left * (first.y * actor.width_m) +
+                           Vec3{0, 0, first.z * actor.height_m};
         if (dot(n, world - view.origin) >= 0) continue;
         Vec3 corners[max_panel_corners];
         for (int i = 0; i < panel.count; ++i) corners[i] = place(panel.corners[i]);
         const Look look = looks.of(panel.part);
-        const std::int32_t surface = frame.surface(look.albedo, normalized(n), middle, local, class_id, actor.instance_id, look.emitted);
+        const std::int32_t surface =
+            frame.surface(look.albedo, normalized(n), middle, local, class_id, actor.instance_id, look.emitted);
         frame.raster.polygon(view, corners, panel.count, surface, 1.0f + layer_bias * static_cast<float>(panel.layer));
     }
 }

@@ -12,6 +12,9 @@ struct Point {  // of a side profile
 
 class Builder {
 public:
+    explicit Builder(bool is_fine) : fine(is_fine) {}
+
+    bool fine;
     std::vector<Panel> panels;
 
     void add(std::initializer_list<Vec3> corners, Part part, int layer = 0) {
@@ -31,7 +34,8 @@ public:
             const Point p = profile[static_cast<std::size_t>(i)], q = profile[static_cast<std::size_t>((i + 1) % n)];
             right.corners[i] = {p.x, -half, p.z};
             left.corners[n - 1 - i] = {p.x, half, p.z};
-            add({{p.x, -half, p.z}, {p.x, half, p.z}, {q.x, half, q.z}, {q.x, -half, q.z}}, part);
+            const bool underside = q.x > p.x && p.z == q.z;  // nobody looks at it
+            if (!underside) add({{p.x, -half, p.z}, {p.x, half, p.z}, {q.x, half, q.z}, {q.x, -half, q.z}}, part);
         }
         right.normal = {0, -1, 0}, left.normal = {0, 1, 0};
         panels.push_back(left);
@@ -46,10 +50,14 @@ public:
     };
 
     void cabin(const Cabin& c, Part shell, bool glazed = true) {
-        const Vec3 low[4] = {{c.rear, -c.half_bottom, c.bottom}, {c.front, -c.half_bottom, c.bottom},
-                             {c.front, c.half_bottom, c.bottom}, {c.rear, c.half_bottom, c.bottom}};
-        const Vec3 high[4] = {{c.top_rear, -c.half_top, c.top}, {c.top_front, -c.half_top, c.top},
-                              {c.top_front, c.half_top, c.top}, {c.top_rear, c.half_top, c.top}};
+        const Vec3 low[4] = {{c.rear, -c.half_bottom, c.bottom},
+                             {c.front, -c.half_bottom, c.bottom},
+                             {c.front, c.half_bottom, c.bottom},
+                             {c.rear, c.half_bottom, c.bottom}};
+        const Vec3 high[4] = {{c.top_rear, -c.half_top, c.top},
+                              {c.top_front, -c.half_top, c.top},
+                              {c.top_front, c.half_top, c.top},
+                              {c.top_rear, c.half_top, c.top}};
         for (int i = 0; i < 4; ++i) {
             const int j = (i + 1) % 4;
             add({low[i], low[j], high[j], high[i]}, shell);
@@ -59,12 +67,15 @@ public:
                 const Vec3 a = low[i] + (low[j] - low[i]) * along, b = high[i] + (high[j] - high[i]) * along;
                 return a + (b - a) * up;
             };
-            if (i == 1 || i == 3) {
-                add({at(inset, c.glass_low), at(1 - inset, c.glass_low), at(1 - inset, c.glass_high), at(inset, c.glass_high)},
+            if (i == 1 || i == 3 || !fine) {
+                add({at(inset, c.glass_low), at(1 - inset, c.glass_low), at(1 - inset, c.glass_high),
+                     at(inset, c.glass_high)},
                     Part::glass, 1);
             } else {  // two side windows with a pillar between them
-                add({at(inset, c.glass_low), at(0.47f, c.glass_low), at(0.47f, c.glass_high), at(inset, c.glass_high)}, Part::glass, 1);
-                add({at(0.53f, c.glass_low), at(1 - inset, c.glass_low), at(1 - inset, c.glass_high), at(0.53f, c.glass_high)},
+                add({at(inset, c.glass_low), at(0.47f, c.glass_low), at(0.47f, c.glass_high), at(inset, c.glass_high)},
+                    Part::glass, 1);
+                add({at(0.53f, c.glass_low), at(1 - inset, c.glass_low), at(1 - inset, c.glass_high),
+                     at(0.53f, c.glass_high)},
                     Part::glass, 1);
             }
         }
@@ -106,33 +117,34 @@ public:
     }
 
     // Tyres, hubs and the dark arches around them on both sides, and the treads seen from ahead and behind.
-    void axle(float x, float rx, float rz, bool discs) {
+    void axle(float x, float rx, float rz) {
         for (const float y : {-0.5f, 0.5f}) {
-            if (discs) {
-                disc(x, y, rx * 1.16f, rz * 1.16f, rz, Part::trim, 1);
-                disc(x, y, rx, rz, rz, Part::tyre, 2);
-                disc(x, y, rx * 0.6f, rz * 0.6f, rz, Part::hub, 3);
-            } else {
-                side_strip(x - rx, x + rx, 0, rz * 2, Part::tyre, 2);
-            }
+            if (!fine) break;
+            disc(x, y, rx * 1.16f, rz * 1.16f, rz, Part::trim, 1);
+            disc(x, y, rx, rz, rz, Part::tyre, 2);
+            disc(x, y, rx * 0.6f, rz * 0.6f, rz, Part::hub, 3);
         }
-        badge(x - rx, 0.35f, 0.5f, 0, rz, Part::tyre, 0);
-        badge(x + rx, 0.35f, 0.5f, 0, rz, Part::tyre, 0);
+        if (!fine) side_strip(x - rx, x + rx, 0, rz * 2, Part::tyre, 2);
+        badge(x < 0 ? x - rx : x + rx, 0.35f, 0.5f, 0, rz, Part::tyre, 0);
     }
 };
 
 VehicleModel make_car(bool police) {
     const auto build = [police](bool fine) {
-        Builder b;
-        b.extrude({{-0.49f, 0.17f}, {0.49f, 0.17f}, {0.50f, 0.40f}, {0.47f, 0.50f}, {0.22f, 0.60f}, {-0.40f, 0.63f}, {-0.50f, 0.58f}},
-                  0.5f, Part::body);
-        b.cabin({-0.40f, 0.22f, -0.25f, 0.02f, 0.60f, police ? 0.94f : 1.0f, 0.46f, 0.37f, 0.10f, 0.88f, true}, Part::body);
+        Builder b(fine);
+        const std::vector<Point> coarse_shell{
+            {-0.495f, 0.17f}, {0.5f, 0.17f}, {0.48f, 0.48f}, {0.22f, 0.60f}, {-0.495f, 0.61f}};
+        const std::vector<Point> shell{{-0.49f, 0.17f}, {0.49f, 0.17f},  {0.50f, 0.40f}, {0.47f, 0.50f},
+                                       {0.22f, 0.60f},  {-0.40f, 0.63f}, {-0.50f, 0.58f}};
+        b.extrude(fine ? shell : coarse_shell, 0.5f, Part::body);
+        b.cabin({-0.40f, 0.22f, -0.25f, 0.02f, 0.60f, police ? 0.94f : 1.0f, 0.46f, 0.37f, 0.10f, 0.88f, true},
+                Part::body);
         b.badge(-0.495f, 0.24f, 0.48f, 0.44f, 0.55f, Part::tail_lamp);
         b.badge(0.495f, 0.26f, 0.48f, 0.36f, 0.46f, Part::head_lamp);
         b.badge(-0.495f, -0.44f, 0.44f, 0.17f, 0.27f, Part::trim);
         b.badge(0.495f, -0.24f, 0.24f, 0.24f, 0.40f, Part::trim);
-        b.axle(-0.31f, 0.072f, 0.23f, fine);
-        b.axle(0.31f, 0.072f, 0.23f, fine);
+        b.axle(-0.31f, 0.072f, 0.23f);
+        b.axle(0.31f, 0.072f, 0.23f);
         if (fine) {
             b.badge(-0.495f, -0.13f, 0.13f, 0.33f, 0.42f, Part::plate, 2);
             b.badge(0.497f, -0.13f, 0.13f, 0.20f, 0.27f, Part::plate, 2);
@@ -154,16 +166,17 @@ VehicleModel make_car(bool police) {
 
 VehicleModel make_van() {
     const auto build = [](bool fine) {
-        Builder b;
-        b.extrude({{-0.50f, 0.14f}, {0.49f, 0.14f}, {0.50f, 0.36f}, {0.46f, 0.46f}, {0.36f, 0.50f}, {-0.50f, 0.50f}}, 0.5f, Part::body);
+        Builder b(fine);
+        b.extrude({{-0.50f, 0.14f}, {0.49f, 0.14f}, {0.50f, 0.36f}, {0.46f, 0.46f}, {0.36f, 0.50f}, {-0.50f, 0.50f}},
+                  0.5f, Part::body);
         b.cabin({-0.50f, 0.37f, -0.49f, 0.20f, 0.50f, 1.0f, 0.5f, 0.45f, 0.12f, 0.72f, true}, Part::body);
         b.badge(-0.502f, 0.40f, 0.49f, 0.32f, 0.52f, Part::tail_lamp);
         b.badge(0.50f, 0.28f, 0.47f, 0.30f, 0.40f, Part::head_lamp);
         b.badge(-0.502f, -0.46f, 0.46f, 0.14f, 0.22f, Part::trim);
         b.badge(0.50f, -0.26f, 0.26f, 0.18f, 0.36f, Part::trim);
         b.side_strip(-0.48f, 0.44f, 0.40f, 0.48f, Part::stripe);
-        b.axle(-0.31f, 0.066f, 0.155f, fine);
-        b.axle(0.32f, 0.066f, 0.155f, fine);
+        b.axle(-0.31f, 0.066f, 0.155f);
+        b.axle(0.32f, 0.066f, 0.155f);
         if (fine) {
             b.badge(-0.504f, -0.01f, 0.01f, 0.24f, 0.95f, Part::trim, 2);
             b.badge(-0.504f, 0.10f, 0.32f, 0.26f, 0.32f, Part::plate, 2);
@@ -175,21 +188,21 @@ VehicleModel make_van() {
 
 VehicleModel make_truck() {
     const auto build = [](bool fine) {
-        Builder b;
+        Builder b(fine);
         b.extrude({{-0.50f, 0.12f}, {0.49f, 0.12f}, {0.49f, 0.26f}, {-0.50f, 0.26f}}, 0.46f, Part::trim);
         b.box({-0.50f, -0.5f, 0.24f}, {0.20f, 0.5f, 1.0f}, Part::cargo);
         b.cabin({0.22f, 0.49f, 0.23f, 0.46f, 0.14f, 0.82f, 0.49f, 0.47f, 0.48f, 0.90f, false}, Part::body);
         b.badge(-0.502f, 0.32f, 0.47f, 0.15f, 0.22f, Part::tail_lamp);
         b.badge(0.497f, 0.28f, 0.47f, 0.17f, 0.25f, Part::head_lamp);
         b.badge(0.494f, -0.26f, 0.26f, 0.20f, 0.36f, Part::trim, 2);
-        b.axle(-0.34f, 0.062f, 0.145f, fine);
-        b.axle(0.34f, 0.062f, 0.145f, fine);
+        b.axle(-0.34f, 0.062f, 0.145f);
+        b.axle(0.34f, 0.062f, 0.145f);
         b.side_strip(-0.48f, 0.18f, 0.44f, 0.54f, Part::stripe);
         b.badge(-0.502f, -0.48f, 0.48f, 0.30f, 0.36f, Part::stripe);
         if (fine) {
             b.badge(-0.502f, -0.012f, 0.012f, 0.26f, 0.97f, Part::trim, 2);
             b.badge(-0.502f, -0.14f, 0.14f, 0.14f, 0.19f, Part::plate, 2);
-            b.axle(-0.20f, 0.062f, 0.145f, fine);
+            b.axle(-0.20f, 0.062f, 0.145f);
         }
         return b.panels;
     };

@@ -8,7 +8,21 @@
 
 namespace semore::driving {
 
-enum class Part : std::uint8_t { body, roof, trim, glass, tyre, hub, head_lamp, tail_lamp, plate, stripe, cargo, bar_red, bar_blue };
+enum class Part : std::uint8_t {
+    body,
+    roof,
+    trim,
+    glass,
+    tyre,
+    hub,
+    head_lamp,
+    tail_lamp,
+    plate,
+    stripe,
+    cargo,
+    bar_red,
+    bar_blue
+};
 
 constexpr int max_panel_corners = 10;
 

@@ -10,12 +10,12 @@
 namespace semore::driving {
 namespace {
 
-constexpr float kBlowFrom_mps = 1.0f;         // slower contacts are inelastic and hook nobody
-constexpr float kStruckFor_s = 3.0f;          // a driver who was hit brakes this long
-constexpr float kFrontalCosine = 0.7f;        // a normal this close to straight ahead is a frontal hit
+constexpr float kBlowFrom_mps = 1.0f;   // slower contacts are inelastic and hook nobody
+constexpr float kStruckFor_s = 3.0f;    // a driver who was hit brakes this long
+constexpr float kFrontalCosine = 0.7f;  // a normal this close to straight ahead is a frontal hit
 constexpr float kBarrierFriction = 0.3f;
-constexpr float kReach_m = 8.0f;              // nobody farther away can touch the ego
-constexpr float kBonnetFromFront_m = 0.4f;    // a carried body lies here
+constexpr float kReach_m = 8.0f;            // nobody farther away can touch the ego
+constexpr float kBonnetFromFront_m = 0.4f;  // a carried body lies here
 
 float dot(Vec2 a, Vec2 b) { return a.x * b.x + a.y * b.y; }
 
@@ -33,7 +33,8 @@ Vec2 ego_velocity(const Ego& ego) {
 
 void push_ego(Ego& ego, Vec2 normal, float impulse_ns) {
     const Vec2 velocity = ego_velocity(ego);
-    set_road_velocity(ego, {velocity.x - normal.x * impulse_ns / kEgoMass_kg, velocity.y - normal.y * impulse_ns / kEgoMass_kg});
+    set_road_velocity(
+        ego, {velocity.x - normal.x * impulse_ns / kEgoMass_kg, velocity.y - normal.y * impulse_ns / kEgoMass_kg});
 }
 
 Box ego_box(const Ego& ego) { return {{ego.x_m, ego.y_m}, ego.yaw_rad, kEgoLength_m, kEgoWidth_m}; }
@@ -101,8 +102,8 @@ void part(Ego& ego, Vehicle& vehicle, const Contact& contact) {
 void hook(const Ego& ego, Vehicle& vehicle) {
     const Vec2 forward = forward_of(ego.yaw_rad), left{-forward.y, forward.x};
     const Vec2 apart{vehicle.x_m - ego.x_m, vehicle.y_m - ego.y_m};
+    vehicle.body = Body{};
     vehicle.body.status = BodyStatus::carried;
-    vehicle.body.touching = 0;
     vehicle.body.carried_x_m = dot(apart, forward);
     vehicle.body.carried_y_m = dot(apart, left);
     vehicle.body.peak_mps = ego.forward_mps;
@@ -125,7 +126,8 @@ float hit_vehicle(const ScenarioConfig& config, WorldState& state, Vehicle& vehi
     if (touched_before) impulse = std::min(impulse, config.contact_impulse_cap_ns);
     new_hits += !touched_before;
     push_ego(ego, contact.normal, impulse);
-    vehicle.speed_mps += static_cast<float>(vehicle.direction) * contact.normal.x * impulse / config.struck_vehicle_mass_kg;
+    vehicle.speed_mps +=
+        static_cast<float>(vehicle.direction) * contact.normal.x * impulse / config.struck_vehicle_mass_kg;
     vehicle.struck_frames = static_cast<std::int32_t>(kStruckFor_s / config.dt_s);
     part(ego, vehicle, contact);
     if (blow && dot(ego_v, contact.normal) > kBlowFrom_mps) hook(ego, vehicle);
@@ -159,8 +161,16 @@ Free free_road(const RoadView& road) {
     return {-road.fence_y_m, road.median_width_m > 0 ? -0.5f * road.median_width_m : road.fence_y_m};
 }
 
-// Fences, guard rails and the median's barrier. The car slides along: its yaw is kept and its tyres press it against the
-// barrier again, so that the contact lasts until the driver steers away.
+// The blow takes the velocity into the barrier away; what stays points along the car, which keeps its yaw.
+float first_impact(Ego& ego, float closing_mps) {
+    RoadVelocity velocity = road_velocity(ego);
+    velocity.y_mps = 0;
+    set_road_velocity(ego, velocity);
+    return kEgoMass_kg * closing_mps;
+}
+
+// Fences, guard rails and the median's barrier. A car that is not steered away keeps heading into the barrier and scrapes
+// along it, so that the contact lasts until the driver reacts.
 float hit_barrier(const ScenarioConfig& config, WorldState& state) {
     Ego& ego = state.ego;
     const float reach = reach_along(ego_box(ego), forward_of(ego.yaw_rad), {0, 1});
@@ -171,15 +181,13 @@ float hit_barrier(const ScenarioConfig& config, WorldState& state) {
     if (!state.barrier_touching) return 0;
     const float side = beyond_left > beyond_right ? 1.0f : -1.0f;
     ego.y_m -= side * std::max(beyond_left, beyond_right);
-    RoadVelocity velocity = road_velocity(ego);
-    const float closing = side * velocity.y_mps;
+    const float closing = side * road_velocity(ego).y_mps;
     if (closing <= 0) return 0;
-    float impulse = kEgoMass_kg * closing;
-    if (touched_before) impulse = std::min(impulse, config.contact_impulse_cap_ns);
-    velocity.y_mps = 0;
-    const float rubbed = std::min(kBarrierFriction * impulse / kEgoMass_kg, std::abs(velocity.x_mps));
-    velocity.x_mps -= std::copysign(rubbed, velocity.x_mps);
-    set_road_velocity(ego, velocity);
+    const float impulse =
+        touched_before ? std::min(kEgoMass_kg * closing, config.contact_impulse_cap_ns) : first_impact(ego, closing);
+    const float rubbed = std::min(kBarrierFriction * impulse / kEgoMass_kg, std::abs(ego.forward_mps));
+    ego.forward_mps -= std::copysign(rubbed, ego.forward_mps);
+    ego.sideways_mps = 0;
     return impulse;
 }
 
@@ -192,7 +200,8 @@ bool find_contact(const Box& first, const Box& second, Vec2 closing_mps, Contact
     float shortest_s = std::numeric_limits<float>::infinity();
     for (Vec2 axis : axes) {
         const float along = dot(apart, axis);
-        const float depth = reach_along(first, forward_1, axis) + reach_along(second, forward_2, axis) - std::abs(along);
+        const float depth =
+            reach_along(first, forward_1, axis) + reach_along(second, forward_2, axis) - std::abs(along);
         if (depth <= 0) return false;
         const Vec2 normal = along >= 0 ? axis : Vec2{-axis.x, -axis.y};
         const float since_s = depth / std::max(dot(closing_mps, normal), 1e-3f);

@@ -11,16 +11,16 @@ constexpr float kYawInertia_kgm2 = 2900.0f;
 constexpr float kToFront_m = 1.50f, kToRear_m = 1.375f;  // axles from the centre of mass
 constexpr float kWheelbase_m = kToFront_m + kToRear_m;
 constexpr float kMassHeight_m = 0.48f;
-constexpr float kCornering = 19.0f;            // cornering stiffness per newton of load, 1/rad
+constexpr float kCornering = 19.0f;  // cornering stiffness per newton of load, 1/rad
 constexpr float kSteeringLag_s = 0.12f;
-constexpr float kDrive_mps2 = 4.5f;            // full throttle, traction side
-constexpr float kPower_wpkg = 80.0f;           // full throttle, power side
-constexpr float kBrake_mps2 = 8.0f;            // full brake
-constexpr float kDrag_per_m = 0.00033f;        // 0.5 rho cd A / mass
+constexpr float kDrive_mps2 = 4.5f;      // full throttle, traction side
+constexpr float kPower_wpkg = 80.0f;     // full throttle, power side
+constexpr float kBrake_mps2 = 8.0f;      // full brake
+constexpr float kDrag_per_m = 0.00033f;  // 0.5 rho cd A / mass
 constexpr float kRolling_mps2 = 0.12f;
-constexpr float kLimiterBand_mps = 0.5f;       // throttle fades out over this last stretch below the limit
+constexpr float kLimiterBand_mps = 0.5f;  // throttle fades out over this last stretch below the limit
 constexpr float kKinematicBelow_mps = 2.0f, kDynamicAbove_mps = 4.0f;
-constexpr int kSubsteps = 4;                   // keeps the tyres' lateral mode stable at kKinematicBelow
+constexpr int kSubsteps = 4;  // keeps the tyres' lateral mode stable at kKinematicBelow
 
 struct AxleForces {
     float front = 0, rear = 0;

@@ -27,7 +27,8 @@ RewardWeights weights_of(RewardKind kind) {
 }
 
 void place_ego(const ScenarioConfig& config, WorldState& state) {
-    const int lane = static_cast<int>(draw_unit(state.seed, Draw::ego_start, 1) * static_cast<float>(config.road.lanes_forward));
+    const int lane =
+        static_cast<int>(draw_unit(state.seed, Draw::ego_start, 1) * static_cast<float>(config.road.lanes_forward));
     state.ego.x_m = draw_between(config.ego_start_min_m, config.ego_start_max_m, state.seed, Draw::ego_start, 0);
     state.ego.y_m = lane_centre_y(config.road, 1, std::min(lane, config.road.lanes_forward - 1));
 }
@@ -55,7 +56,8 @@ void score(const ScenarioConfig& config, const WorldState& state, Control contro
 
 EndReason reason_to_end(const ScenarioConfig& config, const WorldState& state) {
     if (state.collision_streak >= config.collision_frames_to_end) return EndReason::collisions;
-    if (state.frame % config.stuck_check_frames == 0 && ego_speed(state.ego) < config.stuck_speed_mps) return EndReason::stuck;
+    if (state.frame % config.stuck_check_frames == 0 && ego_speed(state.ego) < config.stuck_speed_mps)
+        return EndReason::stuck;
     if (state.ego.x_m < kRoadBegins_m || std::abs(state.ego.y_m) > config.road.fence_y_m) return EndReason::off_road;
     return state.frame >= config.max_episode_frames ? EndReason::time_limit : EndReason::running;
 }

@@ -16,10 +16,10 @@ namespace {
 constexpr float kHorizon_s = 2.0f;
 constexpr int kScreenSamples = 1, kFinalSamples = 5;  // of the future, for every manoeuvre and for the best few
 constexpr std::size_t kFinalists = 6;
-constexpr float kHitPenalty = 40.0f;       // in reward units, on top of what the hit costs in the scenario itself
+constexpr float kHitPenalty = 40.0f;  // in reward units, on top of what the hit costs in the scenario itself
 constexpr float kEndPenalty = 150.0f;
-constexpr float kSpeedWorth_s = 1.0f;      // value of one m/s at the horizon
-constexpr float kCreep_mps = 0.6f;         // never slower: a standing car would trip the stuck rule
+constexpr float kSpeedWorth_s = 1.0f;  // value of one m/s at the horizon
+constexpr float kCreep_mps = 0.6f;     // never slower: a standing car would trip the stuck rule
 constexpr float kWholePlan_s = 99.0f;
 
 // Slow down to `speed_share` of the limit for `hold_s`, then go on at full speed; meanwhile move to `target_y_m`.
@@ -34,15 +34,15 @@ struct Candidate {
 };
 
 constexpr Manoeuvre kPaces[] = {
-    {0, 1.0f, 0.0f}, {0, 0.0f, 0.4f}, {0, 0.0f, 0.9f}, {0, 0.0f, 1.6f}, {0, 0.0f, kWholePlan_s},
-    {0, 0.5f, 1.0f}, {0, 0.5f, kWholePlan_s},
+    {0, 1.0f, 0.0f},         {0, 0.0f, 0.4f}, {0, 0.0f, 0.9f},         {0, 0.0f, 1.6f},
+    {0, 0.0f, kWholePlan_s}, {0, 0.5f, 1.0f}, {0, 0.5f, kWholePlan_s},
 };
 
 Control follow(const ScenarioConfig& config, const Ego& ego, const Manoeuvre& manoeuvre, float since_s) {
     const float speed = ego.forward_mps;
     const bool holding = since_s < manoeuvre.hold_s;
-    const float target_mps = holding ? std::max(kCreep_mps, manoeuvre.speed_share * config.speed_limit_mps)
-                                     : config.speed_limit_mps + 1.0f;
+    const float target_mps =
+        holding ? std::max(kCreep_mps, manoeuvre.speed_share * config.speed_limit_mps) : config.speed_limit_mps + 1.0f;
     const float heading = std::clamp((manoeuvre.target_y_m - ego.y_m) / (1.1f * speed + 2.0f), -0.3f, 0.3f);
     const float wheel = 1.2f * (heading - ego.yaw_rad) - 0.15f * ego.yaw_rate_rps;
     return {std::clamp(-wheel / kEgoMaxWheelAngle_rad, -1.0f, 1.0f), std::clamp(target_mps - speed, -1.0f, 1.0f)};
@@ -76,7 +76,8 @@ int lateral_targets(const ScenarioConfig& config, const Ego& ego, float (&target
 }
 
 // Sum of the outcomes in the sampled futures [first, last).
-float sampled_outcomes(const ScenarioConfig& config, const WorldState& state, const Manoeuvre& manoeuvre, int first, int last) {
+float sampled_outcomes(const ScenarioConfig& config, const WorldState& state, const Manoeuvre& manoeuvre, int first,
+                       int last) {
     float total = 0;
     for (int sample = first; sample < last; ++sample) {
         WorldState world = state;
@@ -103,7 +104,8 @@ Control plan(const ScenarioConfig& config, const WorldState& state) {
     std::stable_sort(candidates.begin(), candidates.end(), better);
     candidates.resize(std::min(candidates.size(), kFinalists));
     for (Candidate& candidate : candidates)
-        candidate.outcome += sampled_outcomes(config, state, candidate.manoeuvre, kScreenSamples, kScreenSamples + kFinalSamples);
+        candidate.outcome +=
+            sampled_outcomes(config, state, candidate.manoeuvre, kScreenSamples, kScreenSamples + kFinalSamples);
     const Candidate best = *std::min_element(candidates.begin(), candidates.end(), better);
     return follow(config, state.ego, best.manoeuvre, 0);
 }

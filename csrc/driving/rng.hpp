@@ -37,7 +37,8 @@ inline float draw_unit(std::uint64_t key, Draw use, std::uint64_t index, std::ui
     return static_cast<float>(draw_bits(key, use, index, part) >> 40) * 0x1p-24f;
 }
 
-inline float draw_between(float low, float high, std::uint64_t key, Draw use, std::uint64_t index, std::uint64_t part = 0) {
+inline float draw_between(float low, float high, std::uint64_t key, Draw use, std::uint64_t index,
+                          std::uint64_t part = 0) {
     return low + (high - low) * draw_unit(key, use, index, part);
 }
 

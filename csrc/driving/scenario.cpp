@@ -93,6 +93,7 @@ void visit_collisions_and_rules(Config& c, Visit&& visit) {
     visit("restitution_soft", c.restitution_soft, 0, 1);
     visit("contact_impulse_cap_ns", c.contact_impulse_cap_ns, kTiny, 1e7);
     visit("carried_friction", c.carried_friction, kTiny, 2);
+    visit("carried_braking_mps2", c.carried_braking_mps2, 0, 60);
     visit("shed_speed_drop_mps", c.shed_speed_drop_mps, 0, 60);
     visit("shed_speed_mps", c.shed_speed_mps, 0, 60);
     visit("reward", static_cast<int>(c.reward), 0, 1);
@@ -111,7 +112,7 @@ void visit_fields(Config& config, Visit&& visit) {
 }
 
 // A field added to the struct must be added to a list above.
-static_assert(sizeof(ScenarioConfig) == 240, "visit_fields must name every field of ScenarioConfig");
+static_assert(sizeof(ScenarioConfig) == 244, "visit_fields must name every field of ScenarioConfig");
 
 std::string trimmed(double value) {
     std::string text = std::to_string(value);
@@ -122,8 +123,10 @@ std::string trimmed(double value) {
 
 void check(const char* name, double value, double low, double high) {
     if (value >= low && value <= high) return;  // false for NaN
-    const std::string allowed = high >= kAny ? "at least " + trimmed(low) : "in [" + trimmed(low) + ", " + trimmed(high) + "]";
-    throw std::invalid_argument("ScenarioConfig." + std::string(name) + " is " + trimmed(value) + " but must be " + allowed);
+    const std::string allowed =
+        high >= kAny ? "at least " + trimmed(low) : "in [" + trimmed(low) + ", " + trimmed(high) + "]";
+    throw std::invalid_argument("ScenarioConfig." + std::string(name) + " is " + trimmed(value) + " but must be " +
+                                allowed);
 }
 
 }  // namespace
@@ -162,15 +165,16 @@ ScenarioConfig highway() {
 }
 
 void validate(const ScenarioConfig& config) {
-    visit_fields(config, [](const char* name, double value, double low, double high) { check(name, value, low, high); });
+    visit_fields(config,
+                 [](const char* name, double value, double low, double high) { check(name, value, low, high); });
     if (walkers_needed(config) > kMaxWalkers)
         throw std::invalid_argument("ScenarioConfig.walkers_per_side needs " + std::to_string(walkers_needed(config)) +
                                     " walkers at this group_spacing_m but at most " + std::to_string(kMaxWalkers) +
                                     " fit: lower it or raise group_spacing_m");
     if (vehicles_needed(config) > kMaxVehicles)
-        throw std::invalid_argument("ScenarioConfig.same_direction_vehicles, oncoming_vehicles and cyclists add up to " +
-                                    std::to_string(vehicles_needed(config)) + " but at most " +
-                                    std::to_string(kMaxVehicles) + " fit");
+        throw std::invalid_argument(
+            "ScenarioConfig.same_direction_vehicles, oncoming_vehicles and cyclists add up to " +
+            std::to_string(vehicles_needed(config)) + " but at most " + std::to_string(kMaxVehicles) + " fit");
 }
 
 std::uint64_t fingerprint(const ScenarioConfig& config) {

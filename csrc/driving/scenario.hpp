@@ -4,7 +4,6 @@
 #include "scene.hpp"
 
 #include <cstdint>
-#include <vector>
 
 namespace semore::driving {
 
@@ -27,7 +26,7 @@ struct ScenarioConfig {
     float speed_limit_mps = 11.0f;  // a limiter: throttle fades out at this speed (calibration constant)
     float ego_start_min_m = 0.2f, ego_start_max_m = 2.2f;
 
-    // Pedestrians (jaywalk; walkers_per_side 0 means none): groups of one walker per side at first_group_m, then every group_spacing_m, for ever.
+    // Pedestrians (none when walkers_per_side is 0): a group at first_group_m, then every group_spacing_m, for ever.
     int walkers_per_side = 1;
     float first_group_m = 20.0f, group_length_m = 2.0f, group_spacing_m = 40.0f;
     float walker_speed_min_mps = 1.0f, walker_speed_max_mps = 8.0f;  // one draw per episode and side
@@ -38,8 +37,8 @@ struct ScenarioConfig {
     int cyclists = 0;
     float cyclist_start_min_m = 30.0f, cyclist_start_max_m = 35.0f;
     float cyclist_speed_min_mps = 4.0f, cyclist_speed_max_mps = 6.0f;
-    float cyclist_edge_min_m = 0.5f, cyclist_edge_max_m = 2.0f;          // its distance from the lane's right edge
-    float cyclist_return_min_m = 35.0f, cyclist_return_max_m = 50.0f;    // how far ahead the next one appears
+    float cyclist_edge_min_m = 0.5f, cyclist_edge_max_m = 2.0f;        // its distance from the lane's right edge
+    float cyclist_return_min_m = 35.0f, cyclist_return_max_m = 50.0f;  // how far ahead the next one appears
     float cyclist_swerve_probability = 0.25f;  // each second: it chooses another distance from the edge
     int oncoming_vehicles = 0;
     float oncoming_start_min_m = 15.0f, oncoming_start_max_m = 120.0f;
@@ -54,13 +53,14 @@ struct ScenarioConfig {
     float struck_person_mass_kg = 250.0f;
     float struck_cyclist_mass_kg = 300.0f;
     float struck_vehicle_mass_kg = 320.0f;
-    float walker_mass_kg = 75.0f;       // counts when a person walks into the ego
+    float walker_mass_kg = 75.0f;  // counts when a person walks into the ego
     float restitution_vehicle = 0.0f;
-    float restitution_soft = 0.0f;      // people and bikes
+    float restitution_soft = 0.0f;          // people and bikes
     float contact_impulse_cap_ns = 700.0f;  // of a lasting contact, per tick, after the first
-    float carried_friction = 0.6f;      // of whoever is carried along on the road; the impulse of each tick
-    float shed_speed_drop_mps = 3.0f;   // braking by this much since the contact began sheds whoever is carried
-    float shed_speed_mps = 1.0f;        // so does being slower than this
+    float carried_friction = 0.6f;          // of whoever is carried along on the road; the impulse of each tick
+    float carried_braking_mps2 = 3.0f;  // nobody carried is pushed while the ego has slowed this fast since the contact
+    float shed_speed_drop_mps = 3.0f;   // braking by this much since the contact began sheds a hooked vehicle
+    float shed_speed_mps = 1.0f;        // being slower than this sheds whoever is carried
 
     // Reward and termination.
     RewardKind reward = RewardKind::dmr;
@@ -75,8 +75,8 @@ enum class EndReason : std::uint8_t { running = 0, time_limit = 1, collisions = 
 struct TickResult {
     float reward = 0;
     float reward_progress = 0, reward_collision = 0, reward_brake = 0, reward_steer = 0;  // signed terms
-    float distance_m = 0;          // signed lane progress v_s * dt
-    float crash_intensity_ns = 0;  // norms of collision normal impulses
+    float distance_m = 0;            // signed lane progress v_s * dt
+    float crash_intensity_ns = 0;    // norms of collision normal impulses
     float steer_abs = 0, brake = 0;  // summed over ticks; divide by frames for the mean
     int frames = 0;
     int new_hits = 0;  // contacts that began with a person, bike or vehicle

@@ -1,5 +1,5 @@
-// The whole mutable state of a world: plain fixed-size data, so that saving it, restoring it and copying it for a planner's
-// rollouts are one memcpy. Fields are ordered so that no struct has padding: equal states are equal bytes.
+// The whole mutable state of a world: plain fixed-size data, so that saving it, restoring it and copying it for a
+// planner's rollouts are one memcpy. Fields are ordered so that no struct has padding: equal states are equal bytes.
 #pragma once
 
 #include "scene.hpp"
@@ -16,7 +16,7 @@ struct Ego {
     float x_m = 0, y_m = 0, yaw_rad = 0;
     float forward_mps = 0, sideways_mps = 0;  // velocity in the car's own frame, sideways to the left
     float yaw_rate_rps = 0;
-    float wheel_angle_rad = 0;   // front road wheels, after steering lag
+    float wheel_angle_rad = 0;  // front road wheels, after steering lag
 };
 
 // What has become of a person, a cyclist or a vehicle that the ego may have struck.
@@ -31,7 +31,7 @@ struct Body {
     float carried_x_m = 0, carried_y_m = 0;  // place in the ego's frame while carried
     float peak_mps = 0;                      // highest ego speed since the contact began
     float slide_mps = 0;                     // speed along x while sliding to rest after release
-    std::int32_t down_frames = 0;
+    std::int32_t carried_frames = 0, down_frames = 0;
     BodyStatus status = BodyStatus::active;
     std::uint8_t touching = 0;  // in contact with the ego at the previous tick
     std::uint8_t spare[2] = {0, 0};
@@ -55,9 +55,9 @@ struct Vehicle {
     float lane_offset_m = 0;  // preferred place left of its lane's centre line (+y)
     float phase_rad = 0;
     float length_m = 0, width_m = 0, height_m = 0;
-    std::int32_t struck_frames = 0;    // its driver brakes while this counts down
-    std::int32_t settled_frames = 0;   // since its last lane change
-    std::int32_t lives = 0;            // how often the slot was used again ahead of the ego
+    std::int32_t struck_frames = 0;   // its driver brakes while this counts down
+    std::int32_t settled_frames = 0;  // since its last lane change
+    std::int32_t lives = 0;           // how often the slot was used again ahead of the ego
     ActorKind kind = ActorKind::car;
     std::int8_t direction = 1;  // +1 drives towards +x
     std::int8_t lane = 0;       // 0 is next to the centre of the road
@@ -83,9 +83,10 @@ struct WorldState {
 };
 
 static_assert(std::is_trivially_copyable<WorldState>::value, "saved and copied with memcpy");
-static_assert(sizeof(Ego) == 28 && sizeof(Body) == 24 && sizeof(Walker) == 24 + 28 && sizeof(Vehicle) == 24 + 64,
+static_assert(sizeof(Ego) == 28 && sizeof(Body) == 28 && sizeof(Walker) == 28 + 28 && sizeof(Vehicle) == 28 + 64,
               "no padding inside");
-static_assert(sizeof(WorldState) == 16 + 28 + 8 + 24 + 4 + kMaxWalkers * sizeof(Walker) + kMaxVehicles * sizeof(Vehicle),
+static_assert(sizeof(WorldState) ==
+                  16 + 28 + 8 + 24 + 4 + kMaxWalkers * sizeof(Walker) + kMaxVehicles * sizeof(Vehicle),
               "no padding inside");
 
 }  // namespace semore::driving

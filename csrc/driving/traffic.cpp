@@ -13,13 +13,13 @@ namespace {
 
 constexpr IdmParameters kIdm;
 constexpr float kFreeRoad_m = 1e6f;
-constexpr float kLateralSlack_m = 0.2f;       // vehicles this close sideways count as in the same corridor
-constexpr float kStruckBraking_mps2 = 4.0f;   // a driver who was hit brakes
+constexpr float kLateralSlack_m = 0.2f;      // vehicles this close sideways count as in the same corridor
+constexpr float kStruckBraking_mps2 = 4.0f;  // a driver who was hit brakes
 constexpr float kSideways_mps = 1.3f, kSidewaysGain_hz = 1.2f;
 constexpr int kDecideEvery_frames = 20, kSettle_frames = 60;
 constexpr float kPoliteness = 0.2f, kGainToChange_mps2 = 0.2f, kSafeBraking_mps2 = 3.0f;  // MOBIL
-constexpr float kChangeGap_m = 2.5f;          // never change beside anyone closer than this
-constexpr float kWillingness = 0.5f;          // chance that a driver takes a worthwhile lane change at a decision
+constexpr float kChangeGap_m = 2.5f;  // never change beside anyone closer than this
+constexpr float kWillingness = 0.5f;  // chance that a driver takes a worthwhile lane change at a decision
 constexpr float kPassedBy_m = 30.0f, kCyclistPassedBy_m = 12.0f;
 constexpr float kPedalPerMetre_rad = 1.1f;
 
@@ -48,7 +48,8 @@ void consider(Around& around, const Corridor& corridor, float x_m, float half_le
 Around look_around(const ScenarioConfig& config, const WorldState& state, int slot, float y_m) {
     const Vehicle& me = state.vehicles[slot];
     const float direction = me.direction;
-    const Corridor corridor{direction, direction * me.x_m, y_m, 0.5f * me.length_m, 0.5f * me.width_m + kLateralSlack_m};
+    const Corridor corridor{direction, direction * me.x_m, y_m, 0.5f * me.length_m,
+                            0.5f * me.width_m + kLateralSlack_m};
     Around around;
     for (int i = 0; i < state.vehicle_count; ++i) {
         const Vehicle& other = state.vehicles[i];
@@ -140,7 +141,8 @@ void move(const ScenarioConfig& config, Vehicle& me) {
     me.speed_mps = stops ? 0 : me.speed_mps + change;
     const float target = lane_centre_y(config.road, me.direction, me.lane) + me.lane_offset_m;
     me.sideways_mps = std::clamp(kSidewaysGain_hz * (target - me.y_m), -kSideways_mps, kSideways_mps);
-    if (std::abs(me.speed_mps) < 1.0f) me.sideways_mps *= std::abs(me.speed_mps);  // a car does not move sideways at rest
+    if (std::abs(me.speed_mps) < 1.0f)
+        me.sideways_mps *= std::abs(me.speed_mps);  // a car does not move sideways at rest
     me.x_m += static_cast<float>(me.direction) * me.speed_mps * dt;
     me.y_m += me.sideways_mps * dt;
     me.phase_rad = std::fmod(me.phase_rad + kPedalPerMetre_rad * std::abs(me.speed_mps) * dt, 6.2831853f);
@@ -156,8 +158,9 @@ bool needs_new_place(const WorldState& state, const Vehicle& vehicle) {
 
 float idm_acceleration(const IdmParameters& idm, float speed_mps, float desired_mps, float gap_m, float leader_mps) {
     const float ratio = std::max(speed_mps, 0.0f) / std::max(desired_mps, 0.1f);
-    const float dynamic = speed_mps * idm.time_gap_s + speed_mps * (speed_mps - leader_mps) /
-                                                           (2 * std::sqrt(idm.max_accel_mps2 * idm.comfortable_braking_mps2));
+    const float dynamic =
+        speed_mps * idm.time_gap_s +
+        speed_mps * (speed_mps - leader_mps) / (2 * std::sqrt(idm.max_accel_mps2 * idm.comfortable_braking_mps2));
     const float wanted = idm.jam_distance_m + std::max(dynamic, 0.0f);
     const float crowding = wanted / std::max(gap_m, 0.1f);
     const float accel = idm.max_accel_mps2 * (1 - ratio * ratio * ratio * ratio - crowding * crowding);

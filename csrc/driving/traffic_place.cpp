@@ -9,7 +9,7 @@
 namespace semore::driving {
 namespace {
 
-constexpr float kStartGap_m = 9.0f;        // free road kept between neighbours of a lane when placing
+constexpr float kStartGap_m = 9.0f;  // free road kept between neighbours of a lane when placing
 constexpr float kOncomingGap_m = 20.0f;
 constexpr int kPlaceAttempts = 24;
 constexpr float kOncomingAgainFrom_m = 90.0f, kOncomingAgainTo_m = 160.0f;
@@ -42,7 +42,8 @@ std::uint8_t lights_of(const ScenarioConfig& config, const Vehicle& vehicle, boo
     const bool siren = vehicle.kind == ActorKind::police_car || (vehicle.style & 1);
     const bool beacon = siren && vehicle.kind != ActorKind::car;
     if (everything_on)
-        return static_cast<std::uint8_t>(lights_low_beam | lights_high_beam | lights_tail | (beacon ? lights_beacon : 0));
+        return static_cast<std::uint8_t>(lights_low_beam | lights_high_beam | lights_tail |
+                                         (beacon ? lights_beacon : 0));
     return static_cast<std::uint8_t>(config.weather == Weather::day ? 0 : lights_low_beam | lights_tail);
 }
 
@@ -92,7 +93,8 @@ void choose_lane(const ScenarioConfig& config, WorldState& state, int slot, std:
     const int lanes = lane_count(config.road, vehicle.direction);
     const float unit = draw_unit(state.seed, Draw::vehicle_place, index, 2 * static_cast<std::uint64_t>(attempt) + 16);
     vehicle.lane = static_cast<std::int8_t>(
-        vehicle.kind == ActorKind::cyclist ? lanes - 1 : std::min(lanes - 1, static_cast<int>(unit * static_cast<float>(lanes))));
+        vehicle.kind == ActorKind::cyclist ? lanes - 1
+                                           : std::min(lanes - 1, static_cast<int>(unit * static_cast<float>(lanes))));
 }
 
 // Draws places until one is free; failing that, beyond everyone in the lane.
@@ -112,9 +114,11 @@ void choose_speed(const ScenarioConfig& config, WorldState& state, int slot, std
     Vehicle& vehicle = state.vehicles[slot];
     float unit = draw_unit(state.seed, Draw::vehicle_place, index, 0);
     if (vehicle.kind == ActorKind::cyclist) {
-        vehicle.desired_mps = config.cyclist_speed_min_mps + unit * (config.cyclist_speed_max_mps - config.cyclist_speed_min_mps);
+        vehicle.desired_mps =
+            config.cyclist_speed_min_mps + unit * (config.cyclist_speed_max_mps - config.cyclist_speed_min_mps);
     } else if (vehicle.direction < 0) {
-        vehicle.desired_mps = config.oncoming_speed_min_mps + unit * (config.oncoming_speed_max_mps - config.oncoming_speed_min_mps);
+        vehicle.desired_mps =
+            config.oncoming_speed_min_mps + unit * (config.oncoming_speed_max_mps - config.oncoming_speed_min_mps);
     } else {
         // Half of the spread belongs to the lane (the left ones are faster), half to the driver.
         const int last = std::max(1, config.road.lanes_forward - 1);
@@ -129,12 +133,9 @@ void choose_speed(const ScenarioConfig& config, WorldState& state, int slot, std
 void choose_offset(const ScenarioConfig& config, WorldState& state, int slot, std::uint64_t index) {
     Vehicle& vehicle = state.vehicles[slot];
     const float unit = draw_unit(state.seed, Draw::vehicle_place, index, 1);
-    if (vehicle.kind == ActorKind::cyclist)
-        vehicle.lane_offset_m = cyclist_offset(config, unit);
-    else if (vehicle.direction < 0)
-        vehicle.lane_offset_m = -unit * config.oncoming_lean_max_m;
-    else
-        vehicle.lane_offset_m = 0.3f * (unit - 0.5f);
+    if (vehicle.kind == ActorKind::cyclist) vehicle.lane_offset_m = cyclist_offset(config, unit);
+    else if (vehicle.direction < 0) vehicle.lane_offset_m = -unit * config.oncoming_lean_max_m;
+    else vehicle.lane_offset_m = 0.3f * (unit - 0.5f);
     vehicle.y_m = lane_centre_y(config.road, vehicle.direction, vehicle.lane) + vehicle.lane_offset_m;
 }
 
@@ -153,13 +154,15 @@ void fill(const ScenarioConfig& config, WorldState& state, int slot, int lives, 
 
 Span start_span(const ScenarioConfig& config, int slot) {
     if (slot < config.cyclists) return {config.cyclist_start_min_m, config.cyclist_start_max_m};
-    if (slot < config.cyclists + config.oncoming_vehicles) return {config.oncoming_start_min_m, config.oncoming_start_max_m};
+    if (slot < config.cyclists + config.oncoming_vehicles)
+        return {config.oncoming_start_min_m, config.oncoming_start_max_m};
     return {config.same_direction_start_min_m, config.same_direction_start_max_m};
 }
 
 Span return_span(const ScenarioConfig& config, const Vehicle& vehicle) {
     if (vehicle.kind == ActorKind::cyclist) return {config.cyclist_return_min_m, config.cyclist_return_max_m};
-    return vehicle.direction < 0 ? Span{kOncomingAgainFrom_m, kOncomingAgainTo_m} : Span{kSameAgainFrom_m, kSameAgainTo_m};
+    return vehicle.direction < 0 ? Span{kOncomingAgainFrom_m, kOncomingAgainTo_m}
+                                 : Span{kSameAgainFrom_m, kSameAgainTo_m};
 }
 
 }  // namespace

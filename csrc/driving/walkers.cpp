@@ -9,9 +9,9 @@
 namespace semore::driving {
 namespace {
 
-constexpr float kSeenAhead_m = 120.0f;   // groups exist at least this far ahead of the ego
-constexpr float kKeptBehind_m = 15.0f;   // and disappear this far behind it
-constexpr float kBandMargin_m = 2.0f;    // the band reaches this far onto each pavement
+constexpr float kSeenAhead_m = 120.0f;  // groups exist at least this far ahead of the ego
+constexpr float kKeptBehind_m = 15.0f;  // and disappear this far behind it
+constexpr float kBandMargin_m = 2.0f;   // the band reaches this far onto each pavement
 constexpr float kStandMargin_m = 2.5f;
 constexpr float kStepsPerMetre_rad = 4.2f;  // limb phase: about 0.75 m a step
 
@@ -61,9 +61,8 @@ int walkers_needed(const ScenarioConfig& config) {
 
 void place_walkers(const ScenarioConfig& config, WorldState& state) {
     for (int side = 0; side < 2; ++side)
-        state.walker_speed_mps[side] =
-            draw_between(config.walker_speed_min_mps, config.walker_speed_max_mps, state.seed, Draw::walker_speed,
-                         static_cast<std::uint64_t>(side));
+        state.walker_speed_mps[side] = draw_between(config.walker_speed_min_mps, config.walker_speed_max_mps,
+                                                    state.seed, Draw::walker_speed, static_cast<std::uint64_t>(side));
     state.walker_count = walkers_needed(config);
     for (int slot = 0; slot < state.walker_count; ++slot)
         place_walker(config, state, slot, slot / (2 * config.walkers_per_side));
@@ -89,8 +88,8 @@ void advance_walkers(const ScenarioConfig& config, WorldState& state) {
         Walker& walker = state.walkers[slot];
         if (walker.body.status != BodyStatus::active || walker.speed_y_mps == 0) continue;
         walker.y_m += walker.speed_y_mps * config.dt_s;
-        walker.phase_rad = std::fmod(
-            walker.phase_rad + kStepsPerMetre_rad * std::abs(walker.speed_y_mps) * config.dt_s, 6.2831853f);
+        walker.phase_rad =
+            std::fmod(walker.phase_rad + kStepsPerMetre_rad * std::abs(walker.speed_y_mps) * config.dt_s, 6.2831853f);
         if (walker.y_m * walker.speed_y_mps > 0 && std::abs(walker.y_m) >= stand) {
             walker.y_m = std::copysign(stand, walker.y_m);
             walker.speed_y_mps = 0;

@@ -28,8 +28,8 @@ struct EgoState {
 struct ActorState {
     ClassId cls = ClassId::none;
     std::uint8_t instance_id = 0;
-    float dx_m = 0, dy_m = 0;          // from the ego's centre, road frame
-    float vx_mps = 0, vy_mps = 0;      // road frame
+    float dx_m = 0, dy_m = 0;      // from the ego's centre, road frame
+    float vx_mps = 0, vy_mps = 0;  // road frame
     float length_m = 0, width_m = 0;
 };
 

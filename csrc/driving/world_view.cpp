@@ -30,7 +30,8 @@ ActorView view_of(const Walker& walker) {
     view.style = walker.style;
     view.x_m = walker.x_m;
     view.y_m = walker.y_m;
-    const bool walks_left = walker.speed_y_mps != 0 ? walker.speed_y_mps > 0 : walker.y_m < 0;  // at rest it faces the road
+    const bool walks_left =
+        walker.speed_y_mps != 0 ? walker.speed_y_mps > 0 : walker.y_m < 0;  // at rest it faces the road
     view.yaw_rad = walks_left ? 0.5f * kPi : -0.5f * kPi;
     view.length_m = kWalkerLength_m;
     view.width_m = kWalkerWidth_m;
@@ -77,8 +78,8 @@ ClassId class_of(ActorKind kind) {
 float squared_distance(const ActorState& actor) { return actor.dx_m * actor.dx_m + actor.dy_m * actor.dy_m; }
 
 ActorState seen_from(const Ego& ego, const ActorView& view, float vx_mps, float vy_mps) {
-    return {class_of(view.kind), view.instance_id, view.x_m - ego.x_m, view.y_m - ego.y_m,
-            vx_mps,              vy_mps,           view.length_m,      view.width_m};
+    return {class_of(view.kind), view.instance_id, view.x_m - ego.x_m, view.y_m - ego.y_m, vx_mps, vy_mps,
+            view.length_m,       view.width_m};
 }
 
 // Velocity of somebody who may be carried, sliding or lying.
@@ -141,7 +142,8 @@ int World::nearby(ActorState* out, int capacity) const {
             static_cast<float>(vehicle.direction) * vehicle.speed_mps, vehicle.sideways_mps);
     }
     const auto first = all.begin(), last = first + static_cast<std::ptrdiff_t>(count);
-    std::sort(first, last, [](const ActorState& a, const ActorState& b) { return squared_distance(a) < squared_distance(b); });
+    std::sort(first, last,
+              [](const ActorState& a, const ActorState& b) { return squared_distance(a) < squared_distance(b); });
     const std::size_t kept = std::min(count, static_cast<std::size_t>(std::max(capacity, 0)));
     std::copy(first, first + static_cast<std::ptrdiff_t>(kept), out);
     return static_cast<int>(kept);

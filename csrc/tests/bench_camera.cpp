@@ -1,4 +1,5 @@
-// Microseconds of processor time a frame of the camera, by scenario and weather: build/bench_camera [image_size] [supersample]
+// Microseconds of processor time a frame of the camera, by scenario and weather: build/bench_camera [image_size]
+// [supersample]
 //   g++ -std=c++17 -O3 -Icsrc csrc/tests/bench_camera.cpp csrc/driving/camera*.cpp -o build/bench_camera
 #include "camera_scenes.hpp"
 

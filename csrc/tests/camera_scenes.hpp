@@ -23,8 +23,10 @@ struct Scene {
 inline ActorView actor(ActorKind kind, int id, float x, float y, float yaw) {
     static const struct {
         float length, width, height;
-    } sizes[] = {{4.7f, 1.85f, 1.45f}, {5.6f, 2.1f, 2.5f}, {8.4f, 2.5f, 3.3f}, {5.0f, 1.9f, 1.5f}, {1.8f, 0.55f, 1.75f}, {0.5f, 0.55f, 1.75f}};
-    static const std::uint8_t colours[][3] = {{176, 30, 34}, {34, 72, 150}, {222, 222, 218}, {40, 42, 46}, {150, 156, 160}, {214, 168, 40}, {30, 110, 84}};
+    } sizes[] = {{4.7f, 1.85f, 1.45f}, {5.6f, 2.1f, 2.5f},   {8.4f, 2.5f, 3.3f},
+                 {5.0f, 1.9f, 1.5f},   {1.8f, 0.55f, 1.75f}, {0.5f, 0.55f, 1.75f}};
+    static const std::uint8_t colours[][3] = {{176, 30, 34},   {34, 72, 150},  {222, 222, 218}, {40, 42, 46},
+                                              {150, 156, 160}, {214, 168, 40}, {30, 110, 84}};
     ActorView a;
     a.kind = kind;
     a.instance_id = static_cast<std::uint8_t>(id);
@@ -55,7 +57,11 @@ inline Scene jaywalk(Weather weather) {
     const float half_pi = 1.57079633f;
     const struct {
         float x, y, yaw, speed, phase;
-    } walkers[] = {{52, -6.2f, half_pi, 0, 0}, {53, -2.2f, half_pi, 1.6f, 0.9f}, {58, 1.2f, -half_pi, 4.5f, 2.2f}, {64, 6.4f, -half_pi, 0, 0.4f}, {78, -3.0f, half_pi, 2.5f, 5.0f}};
+    } walkers[] = {{52, -6.2f, half_pi, 0, 0},
+                   {53, -2.2f, half_pi, 1.6f, 0.9f},
+                   {58, 1.2f, -half_pi, 4.5f, 2.2f},
+                   {64, 6.4f, -half_pi, 0, 0.4f},
+                   {78, -3.0f, half_pi, 2.5f, 5.0f}};
     int id = 1;
     for (const auto& w : walkers) {
         ActorView a = actor(ActorKind::pedestrian, id++, w.x, w.y, w.yaw);
@@ -88,7 +94,8 @@ inline Scene highway(Weather weather) {
     Scene s = base("highway", weather, -5.25f);
     s.view.road = {4, 4, 3.5f, 2.0f, 2.0f, 0.0f, 18.0f, false};
     s.view.street_lights = false;
-    const ActorKind kinds[] = {ActorKind::car, ActorKind::van, ActorKind::car, ActorKind::truck, ActorKind::car, ActorKind::police_car};
+    const ActorKind kinds[] = {ActorKind::car,   ActorKind::van, ActorKind::car,
+                               ActorKind::truck, ActorKind::car, ActorKind::police_car};
     for (int i = 0; i < 20; ++i) {
         const float y = -(1.0f + 3.5f * (static_cast<float>((i * 3) % 4) + 0.5f));
         ActorView a = actor(kinds[i % 6], i + 1, 54 + 9.5f * static_cast<float>(i), y, 0);

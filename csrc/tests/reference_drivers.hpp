@@ -31,7 +31,9 @@ inline Driver weave(float amplitude, float period_s, float phase_rad) {
 
 // Full throttle for `share` of every second, full brake for the rest.
 inline Driver pulse(float share) {
-    return [=](const World& world) { return Control{0, static_cast<float>(world.frame() % 20) < 20 * share ? 1.0f : -1.0f}; };
+    return [=](const World& world) {
+        return Control{0, static_cast<float>(world.frame() % 20) < 20 * share ? 1.0f : -1.0f};
+    };
 }
 
 // Full throttle, sees the lane but nobody on it: holds a fixed place to the left of the lane's centre.
@@ -52,7 +54,8 @@ inline Driver privileged() {
 // Means over episodes; steer and brake over frames.
 struct Drives {
     int episodes = 0;
-    double episode_return = 0, standard_error = 0, distance_m = 0, crash_ns = 0, hits = 0, steer = 0, brake = 0, frames = 0;
+    double episode_return = 0, standard_error = 0, distance_m = 0, crash_ns = 0, hits = 0, steer = 0, brake = 0,
+           frames = 0;
     double ended_by_collision = 0, ended_stuck = 0;
 };
 

@@ -26,7 +26,9 @@ constexpr float offset = 0.3f;
 // Heap memory without slack, so that the sanitizer sees a single byte too far; filled with what no result can be.
 template <class T>
 struct Exact {
-    explicit Exact(std::int64_t count) : count(count), data(new T[count]) { std::memset(data.get(), 0xff, count * sizeof(T)); }
+    explicit Exact(std::int64_t count) : count(count), data(new T[count]) {
+        std::memset(data.get(), 0xff, count * sizeof(T));
+    }
     std::int64_t count;
     std::unique_ptr<T[]> data;
 };
@@ -84,7 +86,8 @@ struct Fixture {
         const std::int64_t far = c.height + c.width;
         const std::int64_t dy = c.shifted ? std::clamp(shift.data[2 * sample], -far, far) : 0;
         const std::int64_t dx = c.shifted ? std::clamp(shift.data[2 * sample + 1], -far, far) : 0;
-        return std::clamp<std::int64_t>(y + dy, 0, c.height - 1) * c.width + std::clamp<std::int64_t>(x + dx, 0, c.width - 1);
+        const std::int64_t row = std::clamp<std::int64_t>(y + dy, 0, c.height - 1);
+        return row * c.width + std::clamp<std::int64_t>(x + dx, 0, c.width - 1);
     }
 
     int level(std::int64_t sample, std::int64_t frame, std::int64_t colour, std::int64_t pixel) const {
@@ -132,10 +135,12 @@ void check_kernels(const RowKernels<T>& rows) {
     std::mt19937 random(7);
     for (const std::int64_t width : {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 100})
         for (const std::int64_t stack : {1, 2, 3, 4})
-            for (int flags = 0; flags < 8; ++flags)
-                check_case({3, stack, 4, width, stack + flags % 3, (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, 1},
-                           random, rows);
-    for (const int threads : {2, 3, 8}) check_case({5, 3, 8, 20, 6, true, true, false, threads}, random, rows);
+            for (int flags = 0; flags < 8; ++flags) {
+                const bool shifted = flags & 1, masked = flags & 2, absolute = flags & 4;
+                check_case({3, stack, 4, width, stack + flags % 3, shifted, masked, absolute, 1}, random, rows);
+            }
+    for (const int threads : {2, 3, 8})
+        check_case({5, 3, 8, 20, 6, true, true, false, threads}, random, rows);
 }
 
 void test_an_empty_batch_writes_nothing() {

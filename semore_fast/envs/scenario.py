@@ -138,10 +138,12 @@ class Scenario:
     """Of a lasting contact, per frame after the first: what the tyres can push."""
     carried_friction: float = 0.6
     """Of a carried body on the road; gives the impulse of each frame it is carried."""
+    carried_braking_mps2: float = 3.0
+    """A person or cyclist carried by an ego that brakes harder than this is not pushed: no impulse (calibration)."""
     shed_speed_drop_mps: float = 3.0
-    """Braking by this much since the contact began sheds a carried body (calibration)."""
+    """Braking by this much since the contact began sheds a hooked vehicle (calibration)."""
     shed_speed_mps: float = 1.0
-    """So does being slower than this."""
+    """Being slower than this sheds whoever is carried: a driver who has hit somebody must stop (calibration)."""
 
     reward: Reward = "dmr"
     collision_frames_to_end: int = 20

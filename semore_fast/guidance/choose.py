@@ -48,7 +48,7 @@ def make_guidance(
     if kind not in KINDS:
         raise UserError(f"--guidance must be one of {', '.join(KINDS)}, got {kind!r}")
     if kind == "none":
-        return NoGuidance(), "guidance: none (asked for by name)"
+        return NoGuidance(), "none (asked for by name)"
     if kind == "scripted":
         if not privileged:
             raise GuidanceUnavailableError(
@@ -57,9 +57,9 @@ def make_guidance(
             )
         return _scripted(key_frame_interval, faults, seed, "asked for by name")
     if not wanted:
-        return NoGuidance(), "guidance: none (auto: this method learns without guidance)"
+        return NoGuidance(), "none (auto: this method learns without guidance)"
     if not privileged:
-        return NoGuidance(), "guidance: none (auto: scripted needs ids that this environment does not give)"
+        return NoGuidance(), "none (auto: scripted needs ids that this environment does not give)"
     return _scripted(key_frame_interval, faults, seed, "auto: the environment gives the simulator's ids")
 
 
@@ -68,4 +68,4 @@ def _scripted(key_frame_interval: int, faults: FaultRates, seed: int, reason: st
     if faults.missed or faults.false or faults.late:
         guide = Faulty(guide, faults, seed)
         reason += f"; with faults on purpose: {faults}"
-    return ScriptedService(guide, key_frame_interval), f"guidance: scripted, privileged ({reason})"
+    return ScriptedService(guide, key_frame_interval), f"scripted, privileged ({reason})"
