@@ -55,14 +55,14 @@ public:
             count_ = count;
             chunk_ = chunk;
             next_.store(0, std::memory_order_relaxed);
-            busy_ = static_cast<int>(workers_.size());
             ++generation_;
         }
         wake_.notify_all();
         work(rows, count, chunk);
         std::unique_lock<std::mutex> lock(mutex_);
-        done_.wait(lock, [this] { return busy_ == 0; });
+        // On a busy machine a worker may not have woken yet. Every row is claimed: it is not waited for.
         rows_ = nullptr;
+        done_.wait(lock, [this] { return active_ == 0; });
     }
 
 private:
@@ -79,15 +79,16 @@ private:
         std::uint64_t seen = 0;
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
-            wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+            wake_.wait(lock, [&] { return stopping_ || (rows_ != nullptr && generation_ != seen); });
             if (stopping_) return;
             seen = generation_;
+            ++active_;
             const Rows& rows = *rows_;
             const std::int64_t count = count_, chunk = chunk_;
             lock.unlock();
             work(rows, count, chunk);
             lock.lock();
-            if (--busy_ == 0) done_.notify_one();
+            if (--active_ == 0) done_.notify_one();
         }
     }
 
@@ -99,7 +100,7 @@ private:
     const Rows* rows_ = nullptr;
     std::int64_t count_ = 0, chunk_ = 1;
     std::uint64_t generation_ = 0;
-    int busy_ = 0;
+    int active_ = 0;  // workers inside the current loop
     bool stopping_ = false;
 };
 

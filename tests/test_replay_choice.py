@@ -170,7 +170,8 @@ def test_a_forked_child_gathers_with_threads_of_its_own() -> None:
     buffer.gather(indices, out)
     child = os.fork()
     if child == 0:
-        signal.alarm(20)  # ends a child that waits for threads it does not have
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends a child that waits for threads it does not have
+        signal.alarm(20)
         buffer.gather(indices, again)
         os._exit(0 if np.array_equal(out.frames, again.frames) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -19,18 +19,6 @@ int checked(const char* name, int value, int low, int high) {
     return value;
 }
 
-// Mean of factor x factor squares of one plane, rounded to nearest.
-void box_filter(const std::uint8_t* in, int in_size, int factor, std::uint8_t* out) {
-    const int size = in_size / factor, area = factor * factor;
-    for (int y = 0; y < size; ++y)
-        for (int x = 0; x < size; ++x) {
-            int sum = area / 2;
-            for (int dy = 0; dy < factor; ++dy)
-                for (int dx = 0; dx < factor; ++dx) sum += in[(y * factor + dy) * in_size + x * factor + dx];
-            out[y * size + x] = static_cast<std::uint8_t>(sum / area);
-        }
-}
-
 }  // namespace
 
 struct Camera::Impl {
@@ -119,13 +107,13 @@ void Camera::render(const SceneView& scene, std::uint8_t* rgb_chw, std::uint8_t*
     impl.paint(scene, view, lighting, beam);
     place_rain(scene, view, lighting, impl.streaks);
     const RowScene rows(scene, view, lighting, beam);
-    const bool shrink = impl.supersample > 1;
-    impl.shade(rows, shrink ? impl.large.data() : rgb_chw, class_ids, instance_ids);
-    if (!shrink) return;
+    const bool supersampled = impl.supersample > 1;
+    impl.shade(rows, supersampled ? impl.large.data() : rgb_chw, class_ids, instance_ids);
+    if (!supersampled) return;
     const std::ptrdiff_t in_plane = static_cast<std::ptrdiff_t>(view.size) * view.size;
     const std::ptrdiff_t out_plane = static_cast<std::ptrdiff_t>(impl.image_size) * impl.image_size;
     for (int c = 0; c < 3; ++c)
-        box_filter(impl.large.data() + c * in_plane, view.size, impl.supersample, rgb_chw + c * out_plane);
+        shrink(impl.large.data() + c * in_plane, impl.image_size, impl.supersample, rgb_chw + c * out_plane);
 }
 
 }  // namespace semore::driving

@@ -11,7 +11,9 @@
 
 #include <cstdint>  // defines __GLIBC__
 
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && !defined(SEMORE_ONE_ISA)
+// The loader chooses before ThreadSanitizer is ready for instrumented code, so that build has one instruction set.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__) && !defined(SEMORE_ONE_ISA)
 #define SEMORE_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define SEMORE_CLONES

@@ -52,6 +52,12 @@ struct Frame {
     void add_glare(Vec3 camera, float core_m, float core_px, Rgb colour) const;
 };
 
+// Police lights flash red and blue in turn, each for a quarter of a second.
+inline bool beacon_is_blue(double time_s) {
+    const double turn = time_s * 2.0;
+    return turn - static_cast<double>(static_cast<long long>(turn)) >= 0.5;
+}
+
 // Lamps come first: they light everything painted after them.
 void add_street_lamps(const Frame& frame);
 void add_actor_lamps(const Frame& frame, const ActorView& actor, int index);

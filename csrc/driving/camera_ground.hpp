@@ -40,6 +40,8 @@ void apply_fog(const Lighting& lighting, PixelRow& out);
 void apply_glare(const std::vector<Glare>& glares, int row, PixelRow& out);
 void apply_tone(const PixelRow& in, int count, std::uint8_t* r, std::uint8_t* g, std::uint8_t* b);
 
+// Mean of factor x factor squares of one plane, rounded to nearest; out is size x size.
+void shrink(const std::uint8_t* in, int size, int factor, std::uint8_t* out);
 // Bits shift..shift + 7 of the ids of `count` pixels, taken at the centre of every `step` columns.
 void store_ids(const PixelRow& in, int step, int count, int shift, std::uint8_t* out);
 

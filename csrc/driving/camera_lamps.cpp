@@ -75,8 +75,7 @@ void add_actor_lamps(const Frame& frame, const ActorView& actor, int index) {
             add_aimed_glare(frame, at(model.tail, side), ahead * -1.0f, red, 0.09f, brake ? 1.0f : 0.7f);
     }
     if (actor.lights & lights_beacon) {
-        const double turn = frame.scene.time_s * 2.0;
-        const bool blue = turn - static_cast<double>(static_cast<long long>(turn)) >= 0.5;
+        const bool blue = beacon_is_blue(frame.scene.time_s);
         const Vec3 bar = at({-0.1f, blue ? 0.2f : -0.2f, 1.0f}, 1.0f);
         add_aimed_glare(frame, bar, normalized(frame.view.origin - bar),
                         blue ? Rgb{0.15f, 0.3f, 2.2f} : Rgb{1.9f, 0.1f, 0.08f}, 0.15f, 1.4f);

@@ -127,6 +127,24 @@ void split_ids(const std::int32_t* ids, int count, int shift, std::uint8_t* out)
     for (int i = 0; i < count; ++i) out[i] = static_cast<std::uint8_t>(ids[i] >> shift & 255);
 }
 
+template <int factor>
+SEMORE_INLINE void shrink_row(const std::uint8_t* __restrict in, int count, std::uint8_t* __restrict out) {
+    for (int x = 0; x < count; ++x) {
+        std::int32_t sum = factor * factor / 2;
+        for (int i = 0; i < factor * factor; ++i) sum += in[(i / factor) * count * factor + x * factor + i % factor];
+        out[x] = static_cast<std::uint8_t>(sum / (factor * factor));
+    }
+}
+
+SEMORE_CLONES
+void shrink_row_2(const std::uint8_t* in, int count, std::uint8_t* out) { shrink_row<2>(in, count, out); }
+
+SEMORE_CLONES
+void shrink_row_3(const std::uint8_t* in, int count, std::uint8_t* out) { shrink_row<3>(in, count, out); }
+
+SEMORE_CLONES
+void shrink_row_4(const std::uint8_t* in, int count, std::uint8_t* out) { shrink_row<4>(in, count, out); }
+
 float row_slope(const View& view, int row) { return (view.centre_px - static_cast<float>(row) - 0.5f) / view.focal_px; }
 
 Vec3 in_beam_axes(const EgoBeam& beam, Vec3 v) { return {dot(v, beam.forward), dot(v, beam.left), v.z}; }
@@ -226,6 +244,13 @@ void store_ids(const PixelRow& in, int step, int count, int shift, std::uint8_t*
     if (step == 1) return split_ids(in.ids.data(), count, shift, out);
     const std::int32_t* centre = in.ids.data() + step / 2;
     for (int i = 0; i < count; ++i) out[i] = static_cast<std::uint8_t>(centre[i * step] >> shift & 255);
+}
+
+void shrink(const std::uint8_t* in, int size, int factor, std::uint8_t* out) {
+    const auto shrink_one = factor == 2 ? shrink_row_2 : factor == 3 ? shrink_row_3 : shrink_row_4;
+    const std::ptrdiff_t in_rows = static_cast<std::ptrdiff_t>(factor) * factor * size;
+    for (int row = 0; row < size; ++row)
+        shrink_one(in + row * in_rows, size, out + static_cast<std::ptrdiff_t>(row) * size);
 }
 
 }  // namespace semore::driving

@@ -46,17 +46,15 @@ public:
                 if (lights_ & lights_tail)
                     return {paint(170, 22, 20), Rgb{0.75f, 0.035f, 0.025f} * (0.25f + 0.75f * gain)};
                 return {paint(150, 22, 20), {}};
-            case Part::bar_red: return beacon({2.4f, 0.08f, 0.05f}, paint(150, 26, 26), 0.0);
-            case Part::bar_blue: return beacon({0.10f, 0.25f, 3.0f}, paint(30, 46, 160), 0.5);
+            case Part::bar_red: return beacon({2.4f, 0.08f, 0.05f}, paint(150, 26, 26), !beacon_is_blue(time_s_));
+            case Part::bar_blue: return beacon({0.10f, 0.25f, 3.0f}, paint(30, 46, 160), beacon_is_blue(time_s_));
         }
         return {};
     }
 
 private:
-    Look beacon(Rgb light, Rgb off, double phase) const {
-        const double turn = time_s_ * 2.0 + phase;
-        const bool flash =
-            (lights_ & lights_beacon) != 0 && turn - static_cast<double>(static_cast<long long>(turn)) < 0.5;
+    Look beacon(Rgb light, Rgb off, bool on_now) const {
+        const bool flash = (lights_ & lights_beacon) != 0 && on_now;
         return {off, flash ? light * (0.4f + 0.6f * lighting_.lamp_gain) : Rgb{}};
     }
 

@@ -169,8 +169,8 @@ float first_impact(Ego& ego, float closing_mps) {
     return kEgoMass_kg * closing_mps;
 }
 
-// Fences, guard rails and the median's barrier. A car that is not steered away keeps heading into the barrier and scrapes
-// along it, so that the contact lasts until the driver reacts.
+// Fences, guard rails and the median's barrier. A car that is not steered away keeps heading into the barrier and
+// scrapes along it, so that the contact lasts until the driver reacts.
 float hit_barrier(const ScenarioConfig& config, WorldState& state) {
     Ego& ego = state.ego;
     const float reach = reach_along(ego_box(ego), forward_of(ego.yaw_rad), {0, 1});

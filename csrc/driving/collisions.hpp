@@ -22,8 +22,8 @@ struct Contact {
     float depth_m = 0;
 };
 
-// Separating-axis test of two oriented boxes. The normal belongs to the face that was crossed last, judged by the velocity
-// of the first box against the second (a fast car sinks deep into what it hits before the tick ends).
+// Separating-axis test of two oriented boxes. The normal belongs to the face that was crossed last, judged by the
+// velocity of the first box against the second (a fast car sinks deep into what it hits before the tick ends).
 bool find_contact(const Box& first, const Box& second, Vec2 closing_mps, Contact& contact);
 
 // Normal impulse in N s that makes two bodies closing at `closing_mps` part with the given restitution.

@@ -7,8 +7,8 @@
 
 namespace semore::driving {
 
-// Simulates candidate manoeuvres in copies of the world with redrawn randomness and returns the first control of the one
-// with the best expected outcome. A pure function of its arguments.
+// Simulates candidate manoeuvres in copies of the world with redrawn randomness and returns the first control of the
+// one with the best expected outcome. A pure function of its arguments.
 Control plan(const ScenarioConfig& config, const WorldState& state);
 
 }  // namespace semore::driving
