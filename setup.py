@@ -13,8 +13,9 @@ extension = Pybind11Extension(
     depends=sorted(glob("csrc/**/*.hpp", recursive=True)),
     include_dirs=["csrc"],
     cxx_std=17,
-    # No -march: a wheel moves between machines. Hot code picks its instruction set at run time.
-    extra_compile_args=["-O3", "-fvisibility=hidden", "-pthread"],
+    # No -march: a wheel moves between machines, and hot code picks its instruction set at run time. No fused
+    # multiply-adds: frames shall not depend on what the processor has.
+    extra_compile_args=["-O3", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread"],
 )
 

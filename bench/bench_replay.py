@@ -1,9 +1,9 @@
 """Replay: gather, insert and memory against cpprb, torchrl, a plain numpy buffer and the definition.
 
 All buffers hold the same transitions; that they give the same bytes is checked before anything is timed. Peers take
-turns within one run, so that a busy machine slows all alike; figures are medians, `_fastest_ms` the best of a run. Ours returns the 4 frames that
-observation and next observation are views of, the peers return both stacks: fewer bytes is part of the design, and
-`reference_ms` (the same design in numpy) tells it from the C++.
+turns within one run, so that a busy machine slows all alike; figures are medians, `_fastest_ms` the best of a run.
+Ours returns the 4 frames that observation and next observation are views of, the peers return both stacks: fewer
+bytes is part of the design, and `reference_ms` (the same design in numpy) tells it from the C++.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,15 +10,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TINY = (
-    "--env.image-size 36 --env.supersample 1 --env.max-episode-frames 80 --learner.hidden-dim 32"
-    " --sampling.batch-size 8 --sampling.random-frames 100 --evaluation.every-frames 100000"
-    " --evaluation.final-episodes 2 --evaluation.driver-episodes 0 --evaluation.videos 0 --no-tensorboard --threads 1"
-).split()
+SETTINGS = {
+    "env.image-size": 36,
+    "env.supersample": 1,
+    "env.max-episode-frames": 80,
+    "learner.hidden-dim": 32,
+    "sampling.batch-size": 8,
+    "sampling.random-frames": 100,
+    "evaluation.every-frames": 100_000,
+    "evaluation.final-episodes": 2,
+    "evaluation.driver-episodes": 0,
+    "evaluation.videos": 0,
+    "threads": 1,
+}
+TINY = ["--no-tensorboard", *(part for name, value in SETTINGS.items() for part in (f"--{name}", str(value)))]
 
 
 def command(module: str, *flags: str) -> list[str]:
@@ -91,7 +102,7 @@ def test_out_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "--out" in result.stderr
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes], limit_s: float = 120) -> None:
+def wait_for(path: Path, process: subprocess.Popen[Any], limit_s: float = 120) -> None:
     end_s = time.monotonic() + limit_s
     while not (path.exists() and list(path.glob("[0-9]*-step-*"))):
         assert process.poll() is None, "ended before its first checkpoint"
@@ -131,19 +142,34 @@ def test_two_writers_never_share_a_directory(tmp_path: Path) -> None:
         process.wait()
 
 
+def fill(path: Path) -> None:
+    """Takes all the room that is left."""
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_full_disk_ends_in_one_line_and_keeps_what_was_saved(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(disk)], check=False)
     if mounted.returncode != 0:
         pytest.skip("this container may not mount")
     try:
-        flags = [*TINY, "--frames", "4000", "--checkpoint-every-frames", "200", "--out", str(disk / "run")]
-        result = run("train", *flags, cwd=tmp_path)
-        assert result.returncode == 2
-        assert "room" in result.stderr
-        assert "Traceback" not in result.stderr
+        flags = [*TINY, "--frames", "40000", "--checkpoint-every-frames", "200", "--out", str(disk / "run")]
+        process = subprocess.Popen(
+            command("train", *flags), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        wait_for(disk / "run" / "checkpoints", process)
+        fill(disk / "filler")
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 2
+        assert "room" in said
+        assert "Traceback" not in said
+        (disk / "filler").unlink()
         evaluated = run("evaluate", str(disk / "run"), "--episodes", "1", "--no-drivers", cwd=tmp_path)
         assert evaluated.returncode == 0, evaluated.stderr
     finally:

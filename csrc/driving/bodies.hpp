@@ -6,8 +6,6 @@
 
 namespace semore::driving {
 
-constexpr float kCarriedHeight_m = 0.75f;
-
 // Moves carried ones with the ego and sheds them when it brakes. Shed people and cyclists slide to rest and disappear,
 // shed vehicles drive on.
 // Returns the contact impulse in N s of the bodies that were already carried when the tick began.

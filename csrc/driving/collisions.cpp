@@ -15,7 +15,7 @@ constexpr float kStruckFor_s = 3.0f;    // a driver who was hit brakes this long
 constexpr float kFrontalCosine = 0.7f;  // a normal this close to straight ahead is a frontal hit
 constexpr float kBarrierFriction = 0.3f;
 constexpr float kReach_m = 8.0f;            // nobody farther away can touch the ego
-constexpr float kBonnetFromFront_m = 0.4f;  // a carried body lies here
+constexpr float kCarriedAhead_m = 0.25f;  // a carried body is held this far before the car's front
 
 float dot(Vec2 a, Vec2 b) { return a.x * b.x + a.y * b.y; }
 
@@ -43,7 +43,7 @@ bool near_ego(const Ego& ego, float x_m, float y_m) {
     return std::abs(x_m - ego.x_m) < kReach_m && std::abs(y_m - ego.y_m) < kReach_m;
 }
 
-// Somebody soft was touched: carried on the bonnet after a frontal hit by a moving car, knocked over otherwise.
+// Somebody soft was touched: carried along after a frontal hit by a moving car, knocked over otherwise.
 void strike(const ScenarioConfig& config, WorldState& state, Body& body, Vec2 place, Vec2 normal, float ego_closing) {
     const Ego& ego = state.ego;
     const Vec2 forward = forward_of(ego.yaw_rad);
@@ -52,7 +52,7 @@ void strike(const ScenarioConfig& config, WorldState& state, Body& body, Vec2 pl
     if (!frontal) return;
     const Vec2 left{-forward.y, forward.x};
     const float sideways = dot({place.x - ego.x_m, place.y - ego.y_m}, left);
-    body.carried_x_m = 0.5f * kEgoLength_m - kBonnetFromFront_m;
+    body.carried_x_m = 0.5f * kEgoLength_m + kCarriedAhead_m;
     body.carried_y_m = std::clamp(sideways, -0.5f * kEgoWidth_m, 0.5f * kEgoWidth_m);
     body.peak_mps = ego.forward_mps;
 }

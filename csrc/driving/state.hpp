@@ -22,7 +22,7 @@ struct Ego {
 // What has become of a person, a cyclist or a vehicle that the ego may have struck.
 enum class BodyStatus : std::uint8_t {
     active = 0,   // walks or rides
-    carried = 1,  // moves with the ego until the ego brakes: on its bonnet, or bodywork hooked into bodywork
+    carried = 1,  // moves with the ego until the ego brakes: against its front, or bodywork hooked into bodywork
     down = 2,     // lies on the road, no longer in anyone's way
     gone = 3,     // removed; its slot waits to be used again
 };

@@ -15,11 +15,15 @@ constexpr float kPi = 3.14159265f;
 constexpr float kCameraAhead_m = 1.0f;  // CARLA mount of the paper's code
 constexpr float kBrakeLight_mps2 = -0.8f;
 constexpr float kLyingHeight_m = 0.15f;
+constexpr float kCarriedHeight_m = 0.5f, kCarriedLean_rad = 0.5f;
 
+// Whoever is carried leans against the car's front, in the middle of the picture: what has happened and what is to be
+// done about it can be seen, not only remembered.
 void lay_down(ActorView& view, const Body& body) {
     if (body.status == BodyStatus::active) return;
-    view.pitch_rad = 0.5f * kPi;
-    view.z_m = body.status == BodyStatus::carried ? kCarriedHeight_m : kLyingHeight_m;
+    const bool carried = body.status == BodyStatus::carried;
+    view.pitch_rad = carried ? kCarriedLean_rad : 0.5f * kPi;
+    view.z_m = carried ? kCarriedHeight_m : kLyingHeight_m;
     view.speed_mps = 0;
 }
 

@@ -139,7 +139,7 @@ class Scenario:
     carried_friction: float = 0.6
     """Of a carried body on the road; gives the impulse of each frame it is carried."""
     carried_braking_mps2: float = 3.0
-    """A person or cyclist carried by an ego that brakes harder than this is not pushed: no impulse (calibration)."""
+    """No impulse counts from somebody carried while the ego has slowed this fast since the blow (calibration)."""
     shed_speed_drop_mps: float = 3.0
     """Braking by this much since the contact began sheds a hooked vehicle (calibration)."""
     shed_speed_mps: float = 1.0
