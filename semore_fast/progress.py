@@ -72,10 +72,12 @@ class Progress:
         self._status: Status = {}
         self._shown_s = float("-inf")
         self._closed = False
+        self._unseen = False
 
     def update(self, status: Status) -> None:
         """Take the latest status, and show it if the last showing is an interval old."""
         self._status = status
+        self._unseen = True
         now_s = perf_counter()
         if now_s - self._shown_s >= self._interval_s:
             self._shown_s = now_s
@@ -90,7 +92,8 @@ class Progress:
         if self._closed:
             return
         self._closed = True
-        self._show()
+        if self._unseen:
+            self._show()
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -104,6 +107,7 @@ class Progress:
         self.close()
 
     def _show(self) -> None:
+        self._unseen = False
         if not self._status:
             return
         if self._live is not None:
