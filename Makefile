@@ -41,8 +41,10 @@ type: setup ## mypy, strict
 bench-setup: setup
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
 
-bench: bench-setup ## benchmarks against other libraries
-	$(BIN)/python -m pytest bench/ --benchmark-only $(ARGS)
+bench: bench-setup ## benchmarks against other libraries; RESULT=bench/results/NAME.json keeps the figures
+	@mkdir -p build
+	$(BIN)/python -m pytest bench/ --benchmark-only --benchmark-json=build/bench.json $(ARGS)
+	$(if $(RESULT),$(BIN)/python bench/save.py build/bench.json $(RESULT))
 
 SANITIZED := $(patsubst csrc/driving/%.cpp,build/sanitize/%.o,$(wildcard csrc/driving/*.cpp))
 CPP_TESTS := $(patsubst csrc/tests/%.cpp,build/sanitize/%,$(wildcard csrc/tests/test_*.cpp))
