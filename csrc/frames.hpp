@@ -136,7 +136,7 @@ void encoder_inputs(const FrameBatch& in, const EncoderInputs<T>& out, float off
             writers[part].write(sample);
     };
     WorkerPool pool(static_cast<int>(parts));
-    pool.run(parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    pool.run(parts, 1, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t part = begin; part < end; ++part) write_part(part);
     });
 }

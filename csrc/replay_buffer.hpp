@@ -32,7 +32,6 @@ class ReplayBuffer {
 public:
     explicit ReplayBuffer(const ReplaySpec& spec)
         : spec_(spec), frames_(bytes_of(spec.frame_bytes)), masks_(bytes_of(spec.mask_bytes)), index_(spec) {}
-    ~ReplayBuffer() { leave_foreign_pool(); }
     ReplayBuffer(const ReplayBuffer&) = delete;
     ReplayBuffer& operator=(const ReplayBuffer&) = delete;
 
@@ -74,7 +73,6 @@ private:
                       bool stream) const;
     static void copy(std::uint8_t* to, const std::uint8_t* from, std::int64_t bytes, bool stream);
     WorkerPool& pool();
-    void leave_foreign_pool();
 
     ReplaySpec spec_;
     PageMemory frames_, masks_;
@@ -126,7 +124,7 @@ inline void ReplayBuffer::gather(std::int64_t count, const std::int64_t* indices
     const Lock lock(mutex_);
     index_.check_indices(count, indices);
     const bool stream = count * spec_.window() * spec_.frame_bytes >= least_stream_bytes;
-    const WorkerPool::Rows rows = [&](std::int64_t begin, std::int64_t end) {
+    const WorkerPool::Rows rows = [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t row = begin; row < end; ++row) {
             gather_row(row, index_.state().starts[indices[row]], out, stream);
         }
@@ -135,7 +133,7 @@ inline void ReplayBuffer::gather(std::int64_t count, const std::int64_t* indices
     if (stream && spec_.threads > 1) {
         pool().run(count, rows_per_chunk, rows);
     } else {
-        rows(0, count);
+        rows(0, count, 0);
     }
 }
 
@@ -192,16 +190,10 @@ inline void ReplayBuffer::copy(std::uint8_t* to, const std::uint8_t* from, std::
     }
 }
 
-// Started on first use: a buffer that gathers only small batches needs no threads.
+// Started on first use: a buffer that gathers only small batches needs no threads. A forked child starts its own.
 inline WorkerPool& ReplayBuffer::pool() {
-    leave_foreign_pool();
-    if (!pool_) pool_ = std::make_unique<WorkerPool>(spec_.threads);
+    if (!pool_ || !pool_->usable_here()) pool_ = std::make_unique<WorkerPool>(spec_.threads);
     return *pool_;
-}
-
-// Leaked on purpose: after a fork its threads do not exist in this process and cannot be joined.
-inline void ReplayBuffer::leave_foreign_pool() {
-    if (pool_ && !pool_->usable_here()) static_cast<void>(pool_.release());
 }
 
 }  // namespace semore

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -26,82 +30,119 @@ inline long process_id() {
 
 class WorkerPool {
 public:
-    using Rows = std::function<void(std::int64_t begin, std::int64_t end)>;  // must not throw
+    // `worker` is in [0, threads()). Which worker takes which rows is not fixed: the result must be the same on any.
+    using Rows = std::function<void(std::int64_t begin, std::int64_t end, int worker)>;
 
-    explicit WorkerPool(int threads) : process_(process_id()) {
-        for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { serve(); });
+    // `threads` counts the caller; with 1 no thread is started.
+    explicit WorkerPool(int threads) : state_(std::make_unique<State>()) {
+        if (threads < 1) throw std::invalid_argument("threads must be at least 1, is " + std::to_string(threads));
+        State& state = *state_;
+        try {
+            for (int worker = 1; worker < threads; ++worker)
+                state.threads.emplace_back([&state, worker] { state.serve(worker); });
+        } catch (const std::system_error& error) {
+            state.stop();
+            throw std::runtime_error("cannot start " + std::to_string(threads) + " threads: " + error.what());
+        }
     }
 
     ~WorkerPool() {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            stopping_ = true;
+        if (usable_here()) {
+            state_->stop();
+            return;
         }
-        wake_.notify_all();
-        for (std::thread& worker : workers_) worker.join();
+        for (std::thread& thread : state_->threads) thread.detach();
+        static_cast<void>(state_.release());  // destroying what its threads wait on would hang for ever
     }
 
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
 
-    // A forked child inherits this object but none of its threads: waiting for them would never end.
-    bool usable_here() const { return process_ == process_id(); }
+    int threads() const { return static_cast<int>(state_->threads.size()) + 1; }
 
-    // Runs rows(begin, end) over [0, count) in chunks, and returns when every row is done. One caller at a time.
+    // A forked child inherits this object but none of its threads: waiting for them would never end.
+    bool usable_here() const { return state_->threads.empty() || state_->process == process_id(); }
+
+    // Runs rows(begin, end, worker) over [0, count) in chunks, and returns when every row is done. Every chunk is tried
+    // even when some throw; then the exception of the first chunk that did is rethrown. One caller at a time.
     void run(std::int64_t count, std::int64_t chunk, const Rows& rows) {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            rows_ = &rows;
-            count_ = count;
-            chunk_ = chunk;
-            next_.store(0, std::memory_order_relaxed);
-            ++generation_;
-        }
-        wake_.notify_all();
-        work(rows, count, chunk);
-        std::unique_lock<std::mutex> lock(mutex_);
+        if (!usable_here())
+            throw std::runtime_error("threads do not survive fork(); make this object in the child, or use threads=1");
+        State& state = *state_;
+        std::unique_lock<std::mutex> lock(state.mutex);
+        state.rows = &rows;
+        state.count = count;
+        state.chunk = chunk;
+        state.next = 0;
+        state.error = nullptr;
+        ++state.generation;
+        if (!state.threads.empty() && count > chunk) state.wake.notify_all();
+        state.work(0, lock);
         // On a busy machine a worker may not have woken yet. Every row is claimed: it is not waited for.
-        rows_ = nullptr;
-        done_.wait(lock, [this] { return active_ == 0; });
+        state.rows = nullptr;
+        state.done.wait(lock, [&] { return state.active == 0; });
+        if (state.error) std::rethrow_exception(state.error);
     }
 
 private:
-    // Chunks are claimed, not dealt: a thread that the machine slows down takes fewer.
-    void work(const Rows& rows, std::int64_t count, std::int64_t chunk) {
-        for (;;) {
-            const std::int64_t begin = next_.fetch_add(chunk, std::memory_order_relaxed);
-            if (begin >= count) return;
-            rows(begin, std::min(begin + chunk, count));
-        }
-    }
+    struct State {
+        const long process = process_id();
+        std::mutex mutex;
+        std::condition_variable wake, done;
+        std::vector<std::thread> threads;
+        const Rows* rows = nullptr;
+        std::int64_t count = 0, chunk = 1, next = 0;
+        std::uint64_t generation = 0;
+        int active = 0;  // workers inside the current loop
+        bool stopping = false;
+        std::int64_t error_begin = 0;
+        std::exception_ptr error;
 
-    void serve() {
-        std::uint64_t seen = 0;
-        std::unique_lock<std::mutex> lock(mutex_);
-        for (;;) {
-            wake_.wait(lock, [&] { return stopping_ || (rows_ != nullptr && generation_ != seen); });
-            if (stopping_) return;
-            seen = generation_;
-            ++active_;
-            const Rows& rows = *rows_;
-            const std::int64_t count = count_, chunk = chunk_;
-            lock.unlock();
-            work(rows, count, chunk);
-            lock.lock();
-            if (--active_ == 0) done_.notify_one();
+        // Chunks are claimed, not dealt: a thread that the machine slows down takes fewer. Called and left with the lock.
+        void work(int worker, std::unique_lock<std::mutex>& lock) {
+            const Rows& loop = *rows;
+            while (next < count) {
+                const std::int64_t begin = next, end = std::min(next + chunk, count);
+                next = end;
+                lock.unlock();
+                std::exception_ptr caught;
+                try {
+                    loop(begin, end, worker);
+                } catch (...) {  // any type: it is carried to the caller unchanged, never dropped
+                    caught = std::current_exception();
+                }
+                lock.lock();
+                if (caught && (!error || begin < error_begin)) {
+                    error = caught;
+                    error_begin = begin;
+                }
+            }
         }
-    }
 
-    const long process_;
-    std::mutex mutex_;
-    std::condition_variable wake_, done_;
-    std::vector<std::thread> workers_;
-    std::atomic<std::int64_t> next_{0};
-    const Rows* rows_ = nullptr;
-    std::int64_t count_ = 0, chunk_ = 1;
-    std::uint64_t generation_ = 0;
-    int active_ = 0;  // workers inside the current loop
-    bool stopping_ = false;
+        void serve(int worker) {
+            std::uint64_t seen = 0;
+            std::unique_lock<std::mutex> lock(mutex);
+            for (;;) {
+                wake.wait(lock, [&] { return stopping || (rows != nullptr && generation != seen); });
+                if (stopping) return;
+                seen = generation;
+                ++active;
+                work(worker, lock);
+                if (--active == 0) done.notify_one();
+            }
+        }
+
+        void stop() {
+            {
+                const std::lock_guard<std::mutex> lock(mutex);
+                stopping = true;
+            }
+            wake.notify_all();
+            for (std::thread& thread : threads) thread.join();
+        }
+    };
+
+    std::unique_ptr<State> state_;
 };
 
 }  // namespace semore

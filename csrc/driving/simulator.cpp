@@ -124,6 +124,10 @@ Simulator::Simulator(const SimulatorConfig& config) : config_(config), pool_(con
         for (std::vector<std::uint8_t>& plane : planes_) plane.resize(3 * pixels_of(config.camera));
 }
 
+void Simulator::for_each(const std::function<void(int env, int worker)>& body) {
+    pool_.run(config_.num_envs, 1, [&](std::int64_t env, std::int64_t, int worker) { body(static_cast<int>(env), worker); });
+}
+
 std::unique_lock<std::mutex> Simulator::exclusive() const {
     std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
     if (!lock) throw std::runtime_error("this simulator is in use by another thread; give each thread its own");
@@ -140,7 +144,7 @@ void Simulator::check_running(const bool* which) const {
 
 void Simulator::reset(const std::uint64_t* seeds, const bool* which, const StepBuffers& out) {
     const auto lock = exclusive();
-    pool_.for_each(config_.num_envs, [&](int env, int worker) {
+    for_each([&](int env, int worker) {
         if (!which[env]) return;
         slots_[env].world->reset(seeds[env]);
         slots_[env].started = true;
@@ -154,7 +158,7 @@ void Simulator::step(const float* actions, int frames, const bool* which, const 
     if (frames < 1) throw std::invalid_argument("frames must be at least 1, is " + std::to_string(frames));
     check_running(which);
     check_actions(actions, config_.num_envs, which);
-    pool_.for_each(config_.num_envs, [&](int env, int worker) {
+    for_each([&](int env, int worker) {
         if (!which[env]) return;
         World& world = *slots_[env].world;
         TickResult sum;
@@ -169,7 +173,7 @@ void Simulator::observe(const bool* which, const StepBuffers& out) {
     const auto lock = exclusive();
     for (int env = 0; env < config_.num_envs; ++env)
         if (which[env] && !slots_[env].started) throw ResetNeededError(env, EndReason::running);
-    pool_.for_each(config_.num_envs, [&](int env, int worker) {
+    for_each([&](int env, int worker) {
         if (!which[env]) return;
         if (out.results) out.results[env] = TickResult{};
         write(env, worker, out);
@@ -207,7 +211,7 @@ void Simulator::view(int env, const CameraConfig& config, std::uint8_t* rgb) {
 
 void Simulator::privileged_actions(float* actions) {
     const auto lock = exclusive();
-    pool_.for_each(config_.num_envs, [&](int env, int) {
+    for_each([&](int env, int) {
         const Slot& slot = slots_[env];
         const bool running = slot.started && slot.world->end() == EndReason::running;
         const Control control = running ? slot.world->privileged_action() : Control{};

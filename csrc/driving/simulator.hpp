@@ -3,11 +3,13 @@
 
 #include "camera.hpp"
 #include "scenario.hpp"
-#include "thread_pool.hpp"
 #include "world.hpp"
+
+#include "worker_pool.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -80,6 +82,7 @@ class Simulator {
     };
 
     std::unique_lock<std::mutex> exclusive() const;
+    void for_each(const std::function<void(int env, int worker)>& body);
     void check_running(const bool* which) const;
     void write(int env, int worker, const StepBuffers& out);
     void render(int env, int worker, const StepBuffers& out);
@@ -89,7 +92,7 @@ class Simulator {
     std::vector<Camera> cameras_;                    // one a worker: scratch memory, no state between frames
     std::vector<std::vector<std::uint8_t>> planes_;  // one a worker, for channels_last
     mutable std::mutex busy_;
-    ThreadPool pool_;
+    WorkerPool pool_;
 };
 
 }  // namespace semore::driving

@@ -200,11 +200,11 @@ void channels_last_is_a_transpose() {
 }
 
 void pool_reports_the_lowest_error() {
-    ThreadPool pool(3);
+    semore::WorkerPool pool(3);
     for (int round = 0; round < 200; ++round) {
         std::vector<int> calls(50, 0);
         const std::string message = message_of<std::runtime_error>([&] {
-            pool.for_each(50, [&](int index, int worker) {
+            pool.run(50, 1, [&](std::int64_t index, std::int64_t, int worker) {
                 CHECK(worker >= 0 && worker < 3);
                 ++calls[static_cast<std::size_t>(index)];
                 if (index % 10 == 7) throw std::runtime_error(std::to_string(index));
