@@ -1,10 +1,12 @@
 """Errors a user can mend, and how a command reports them."""
 
+import os
 import sys
 from collections.abc import Callable
 
 EXIT_OK = 0
 EXIT_USER_ERROR = 2
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, as when `| head` has seen enough
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 
 
@@ -15,14 +17,17 @@ class UserError(Exception):
 def run_cli(main: Callable[[], int | None]) -> int:
     """Run a command and return its exit status.
 
-    A `UserError` becomes one line on stderr and status 2, Ctrl-C becomes status 130. Every other exception is
-    a fault of ours and propagates with its traceback.
+    A `UserError` becomes one line on stderr and status 2, Ctrl-C becomes status 130, a closed pipe 141. Every other
+    exception is a fault of ours and propagates with its traceback.
     """
     try:
         status = main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall closing stdout complain
+        return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,11 @@ DRIVER_STYLES = {
 }
 
 
-def read_curve(metrics: Path) -> Curve:
-    """The evaluations of a run, from its metrics.jsonl."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+def read_curve(metrics: Iterable[str]) -> Curve:
+    """The evaluations of a run, from the lines of its metrics.jsonl."""
     points = [
         (line["frame"], line["episode_return"], _number(line["episode_return/standard_error"]))
-        for line in lines
+        for line in map(json.loads, metrics)
         if line["kind"] == "evaluation"
     ]
     return np.array(points, np.float64).reshape(-1, 3)

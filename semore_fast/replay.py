@@ -135,9 +135,9 @@ def check_memory(spec: ReplaySpec) -> None:
     if spec.bytes_needed > available_bytes:
         per_frame_bytes = spec.bytes_needed / spec.capacity
         raise MemoryError(
-            f"--replay-capacity {spec.capacity} needs {spec.bytes_needed / 2**30:.2f} GiB, "
+            f"--sampling.capacity {spec.capacity} needs {spec.bytes_needed / 2**30:.2f} GiB, "
             f"{available_bytes / 2**30:.2f} GiB are available: "
-            f"pass --replay-capacity {int(available_bytes / per_frame_bytes)} or less"
+            f"pass --sampling.capacity {int(available_bytes / per_frame_bytes)} or less"
         )
 
 

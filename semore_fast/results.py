@@ -56,7 +56,8 @@ def finish_run(parts: Parts) -> None:
             film_episode(parts.evaluator, parts.agent, FINAL_SEED + index, run.videos / f"episode-{index}.mp4")
         except VideoError as error:
             parts.progress.note(f"no video: {error}")
-    curve = read_curve(run.metrics)
+    with run.metrics.open() as lines:
+        curve = read_curve(lines)
     title = f"{summary['scenario']} {summary['agent']} seed {summary['seed']}"
     plot_curves({title: [curve]}, summary["drivers"], run.path / "curve.png")
     run.write_json("summary.json", summary)

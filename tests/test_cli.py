@@ -174,3 +174,11 @@ def test_full_disk_ends_in_one_line_and_keeps_what_was_saved(tmp_path: Path) -> 
         assert evaluated.returncode == 0, evaluated.stderr
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    shown = " ".join(command("train", "--help"))
+    result = subprocess.run(
+        ["bash", "-c", f"{shown} | true"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Traceback" not in result.stderr

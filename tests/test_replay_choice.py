@@ -97,7 +97,7 @@ def test_frames_and_masks_are_nearly_all_of_the_memory() -> None:
 def test_a_buffer_larger_than_memory_is_refused_with_both_numbers() -> None:
     frames = memory_available_bytes() // (4 * 128 * 128)
     spec = ReplaySpec(2 * frames, 1, (3, 128, 128), 2)
-    with pytest.raises(MemoryError, match=r"--replay-capacity \d+ needs [\d.]+ GiB, [\d.]+ GiB are available"):
+    with pytest.raises(MemoryError, match=r"--sampling.capacity \d+ needs [\d.]+ GiB, [\d.]+ GiB are available"):
         make_replay("cpp", spec)
     check_memory(ReplaySpec(frames // 2, 1, (3, 128, 128), 2))
 

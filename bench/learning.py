@@ -1,0 +1,106 @@
+"""The evidence of learning: keeps runs' logs, and turns kept logs into a plot and a table.
+
+python bench/learning.py keep RUN...        copies logs (compressed) into bench/results/learning/
+python bench/learning.py drivers jw 60      drives the reference drivers, keeps their figures
+python bench/learning.py report jw          writes docs/images/learning-jw.png, prints the table
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import shutil
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from semore_fast.config import PRESETS, ScenarioName
+from semore_fast.evaluator import FINAL_SEED, Evaluator
+from semore_fast.plot import plot_curves, read_curve
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "bench" / "results" / "learning"
+COPIED = ("config.json", "manifest.json", "summary.json")
+
+
+def keep(runs: list[Path]) -> None:
+    """Copies what a claim about a run needs."""
+    for run in runs:
+        target = KEPT / run.name
+        target.mkdir(parents=True, exist_ok=True)
+        for name in COPIED:
+            shutil.copy(run / name, target / name)
+        config = json.loads((target / "config.json").read_text()) | {"out": run.name}
+        (target / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+        with gzip.GzipFile(target / "metrics.jsonl.gz", "wb", mtime=0) as packed:
+            packed.write((run / "metrics.jsonl").read_bytes())
+
+
+def drivers(scenario: ScenarioName, episodes: int) -> None:
+    """Drives the reference drivers over the final evaluation's episodes, with the laptop preset's clock."""
+    config = dataclasses.replace(PRESETS["laptop"], scenario=scenario)
+    summaries = Evaluator(config).reference_drivers(episodes, FINAL_SEED, print)
+    figures = {name: summary.to_dict() for name, summary in summaries.items()}
+    (KEPT / f"drivers-{scenario}.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def report(scenario: str) -> None:
+    """Draws the kept runs of a scenario and prints their final figures."""
+    reference = json.loads((KEPT / f"drivers-{scenario}.json").read_text())
+    curves: dict[str, list[Any]] = defaultdict(list)
+    print("| run | return | not drawn | gap ± s.e. | distance m | crash N s | hits | ended by collision | brake % |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for run in sorted(KEPT.glob(f"{scenario}-*")):
+        summary = json.loads((run / "summary.json").read_text())
+        with gzip.open(run / "metrics.jsonl.gz", "rt") as lines:
+            curves[summary["agent"]].append(read_curve(lines))
+        print(row(summary))
+    for name, figures in reference.items():
+        print(f"| {name.replace('_', ' ')} | {spread(figures, 'episode_return')} | – | – |{metrics(figures)} |")
+    named = {f"{agent} ({len(runs)} seeds)": runs for agent, runs in curves.items()}
+    plot_curves(named, reference, ROOT / "docs" / "images" / f"learning-{scenario}.png")
+
+
+def row(summary: dict[str, Any]) -> str:
+    """One run's line of the table."""
+    gap = summary["gap"]
+    return (
+        f"| {summary['agent']} seed {summary['seed']} | {spread(summary['seen'], 'episode_return')}"
+        f" | {spread(summary['not_drawn'], 'episode_return')} | {gap['mean']:.0f} ± {gap['standard_error']:.0f}"
+        f" |{metrics(summary['seen'])} |"
+    )
+
+
+def spread(figures: dict[str, float], name: str) -> str:
+    """Mean and standard deviation over episodes."""
+    return f"{figures[name]:.0f} ± {figures[f'{name}/std']:.0f}"
+
+
+def metrics(figures: dict[str, float]) -> str:
+    """The other columns."""
+    parts = (
+        f"{figures['distance_m']:.0f}",
+        f"{figures['crash_intensity_ns']:.0f}",
+        f"{figures['hits']:.2f}",
+        f"{figures['collision_ends']:.2f}",
+        f"{figures['brake_percent']:.1f}",
+    )
+    return " " + " | ".join(parts)
+
+
+def main(verb: str, *rest: str) -> None:
+    """Dispatches the verb."""
+    if verb == "keep":
+        keep([Path(run) for run in rest])
+    elif verb == "drivers":
+        drivers(rest[0], int(rest[1]))  # type: ignore[arg-type]  # an unknown one fails by name
+    elif verb == "report":
+        report(rest[0])
+    else:
+        raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
