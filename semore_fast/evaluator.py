@@ -73,9 +73,11 @@ class Evaluator:
     ) -> DrivingVectorEnv:
         """Fresh simulators."""
         settings = self.config.env
+        count = self.config.evaluation.envs if envs is None else envs
         return DrivingVectorEnv(
             dataclasses.replace(self.scenario, actors_drawn=drawn),
-            num_envs=self.config.evaluation.envs if envs is None else envs,
+            num_envs=count,
+            threads=min(count, self.config.threads or torch.get_num_threads()),
             image_size=settings.image_size if image_size is None else image_size,
             supersample=settings.supersample if image_size is None else 1,
             action_repeat=settings.action_repeat,

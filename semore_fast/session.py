@@ -198,7 +198,7 @@ def build_replay(config: RunConfig, spec: ReplaySpec) -> tuple[Replay, str]:
         UserError: it would not fit in memory, or the backend asked for is not there.
     """
     try:
-        return make_replay(config.replay, spec)
+        return make_replay(config.replay, spec, threads=config.threads or None)
     except (MemoryError, RuntimeError) as error:
         raise UserError(str(error)) from error
 

@@ -69,6 +69,7 @@ class Trainer:
         self.updates = 0
         self.steps = 0
         self._credit = 0.0
+        self._saved_frame: int | None = None
         self._explore = np.random.default_rng([config.seed, 1])
         self._draws = torch.Generator().manual_seed(config.seed)
         self._more = Until(config.frames)
@@ -94,7 +95,8 @@ class Trainer:
                 self.evaluate()
             if self._clocks["checkpoint"](collector.frame):
                 self.save()
-        self.save()
+        if self._saved_frame != collector.frame:
+            self.save()
         return not self._more(collector.frame)
 
     def _step(self) -> None:
@@ -240,6 +242,7 @@ class Trainer:
             saved = checkpoint.save(
                 self.parts.run.checkpoints, collector.frame, {name: leaves for name, (leaves, _) in flat.items()}, meta
             )
+        self._saved_frame = collector.frame
         for notice in saved.notices:
             self.parts.progress.note(notice)
 
@@ -254,6 +257,7 @@ class Trainer:
         collector.load_state_dict(trees["world"])
         counters = saved.meta["counters"]
         self.updates, self.steps, self._credit = counters["updates"], counters["steps"], counters["credit"]
+        self._saved_frame = saved.step
         for name, clock in self._clocks.items():
             clock.load_state_dict(saved.meta["clocks"][name])
         for notice in (*saved.notices, *rng.restore(trees["random"], self._generators())):

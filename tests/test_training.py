@@ -134,6 +134,13 @@ def test_a_whole_session_leaves_what_it_promises(tmp_path: Path, capsys: pytest.
     assert again["seen"] == summary["seen"]
 
 
+@pytest.mark.parametrize("scenario", ["hb", "hw"])
+def test_the_other_scenarios_train_too(tmp_path: Path, scenario: str) -> None:
+    parts, trainer = train(tiny(tmp_path / "run", scenario=scenario, frames=200, agent="semore"))
+    assert trainer.updates > 0
+    assert parts.collector.guidance.stats()["answered"] > 0
+
+
 def test_guided_run_stores_masks_and_screens(tmp_path: Path) -> None:
     parts, _ = train(tiny(tmp_path / "run", agent="semore"))
     stats = parts.collector.guidance.stats()
