@@ -2,6 +2,8 @@
 // UBSan and TSan.
 #include "frames.hpp"
 
+#include "check.hpp"
+
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -12,14 +14,6 @@
 using namespace semore;
 
 namespace {
-
-#define CHECK(condition)                                                                 \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
-            std::exit(1);                                                                \
-        }                                                                                \
-    } while (false)
 
 constexpr float offset = 0.3f;
 

@@ -2,6 +2,8 @@
 // returns. Run under ASan, UBSan and TSan; tests/test_replay.py compares the bytes with the definition.
 #include "replay_buffer.hpp"
 
+#include "check.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,14 +18,6 @@
 using namespace semore;
 
 namespace {
-
-#define CHECK(condition)                                                                 \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
-            std::exit(1);                                                                \
-        }                                                                                \
-    } while (false)
 
 template <typename Call>
 void check_refused(const Call& call, const std::string& name) {

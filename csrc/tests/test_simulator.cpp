@@ -1,6 +1,8 @@
 // Threads change no byte, states come back bit for bit, and mistakes are told. Run under ASan, UBSan and TSan.
 #include "driving/simulator.hpp"
 
+#include "check.hpp"
+
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -14,14 +16,6 @@
 using namespace semore::driving;
 
 namespace {
-
-#define CHECK(condition)                                                                 \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
-            std::exit(1);                                                                \
-        }                                                                                \
-    } while (false)
 
 constexpr int envs = 5;
 constexpr int size = 32;
