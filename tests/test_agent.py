@@ -285,3 +285,17 @@ def test_a_restored_learner_continues_bit_for_bit(name):
         expected, got = update(agent, seed=seed), update(other, seed=seed)
         assert all(torch.equal(expected[key], got[key]) for key in expected)
     assert same(agent, snapshot(other))
+
+
+def test_in_bfloat16_the_actor_meets_the_critic_after_its_step():
+    """Autocast remembers casts: one context over the whole update would show the actor the critic before its step."""
+    agent = small_agent("sac", precision="bfloat16", learning_rate=0.1)
+    calls = []
+    agent.critic.register_forward_hook(lambda _, inputs, q: calls.append((inputs, q.detach())))
+    agent.update(small_batch(), agent.draw(BATCH, torch.Generator().manual_seed(0)), True, True)
+    (feature, action), q = calls[-1]
+    calls_before = len(calls)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        again = agent.critic(feature, action)
+    assert calls_before == 2  # the target critic is another module
+    assert torch.equal(q, again)

@@ -122,26 +122,25 @@ class Agent(nn.Module):
     def update(self, batch: TensorBatch, draws: Draws, train_actor: bool, move_targets: bool) -> dict[str, Tensor]:
         """One gradient step on the joint objective, then actor and targets where due.
 
-        No host synchronisation happens inside, so the same function runs eager, compiled or captured.
+        No host synchronisation happens inside.
 
         Returns:
             Detached scalars by name.
         """
         views = self.representation.observation_views
         with self._autocast():
-            inputs = self._views(batch, draws)
-            observation = self.representation.encode(inputs, self.target_representation)
+            observation = self.representation.encode(self._views(batch, draws), self.target_representation)
             target, following = self._bootstrap(batch, draws)
-            context = UpdateContext(
-                batch=_repeat(batch, views),
-                draws=draws,
-                observation=observation,
-                following=following,
-                target=self.target_representation,
-            )
-            metrics = self._update_critic(context, target.repeat(views))
-            if train_actor:
-                metrics |= self._update_actor(observation, draws)
+        context = UpdateContext(
+            batch=_repeat(batch, views),
+            draws=draws,
+            observation=observation,
+            following=following,
+            target=self.target_representation,
+        )
+        metrics = self._update_critic(context, target.repeat(views))
+        if train_actor:
+            metrics |= self._update_actor(observation, draws)
         if move_targets:
             self._move_targets()
         self.representation.after_update()
@@ -192,9 +191,10 @@ class Agent(nn.Module):
         intrinsic = self.representation.intrinsic_reward(context)
         if intrinsic is not None:
             target = target + intrinsic
-        q = self.critic(context.observation.feature, context.batch.action)
-        losses = {"critic": F.mse_loss(q, target.expand_as(q), reduction="none").mean(1).sum()}
-        losses |= self.representation.auxiliary_losses(context)
+        with self._autocast():
+            q = self.critic(context.observation.feature, context.batch.action)
+            losses = {"critic": F.mse_loss(q, target.expand_as(q), reduction="none").mean(1).sum()}
+            losses |= self.representation.auxiliary_losses(context)
         optimiser = self.optimisers["critic"]
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
@@ -205,9 +205,10 @@ class Agent(nn.Module):
     def _update_actor(self, observation: Encoded, draws: Draws) -> dict[str, Tensor]:
         """Eq 11 on the shared, detached features; then the temperature."""
         maps = tuple(m.detach() for m in observation.maps)
-        sample = self.actor(maps, draws.actor_noise)
-        q = self.critic(observation.feature.detach(), sample.action).amin(0)
-        loss = (self.temperature.value() * sample.log_prob - q).mean()
+        with self._autocast():  # a context of its own: an older one would remember the critic before its step
+            sample = self.actor(maps, draws.actor_noise)
+            q = self.critic(observation.feature.detach(), sample.action).amin(0)
+            loss = (self.temperature.value() * sample.log_prob - q).mean()
         self._step("actor", loss, self.actor.parameters())
         entropy = -sample.log_prob.detach().mean()
         metrics = {
