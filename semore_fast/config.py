@@ -150,7 +150,6 @@ DMR = RunConfig(
         initial_temperature=0.01,
         critic_tau=0.005,
     ),
-    semore=SemoreConfig(attention_stride=0),
     sampling=ReplayConfig(batch_size=32, capacity=10_000),
 )
 """The values of DMR's run script, whose scenarios and metrics the paper's tables use."""

@@ -82,6 +82,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     ops, choices = choose_ops(config.kernels, device)
     agent = build_agent(config, device, ops)
     spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
+    progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
     replay, replay_reason = build_replay(config, spec)
     guidance, guidance_reason = build_guidance(config)
     collector = build_collector(config, evaluator, replay, guidance)
@@ -89,7 +90,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     chosen = {
         "device": f"{device.type}, {torch.get_num_threads()} threads",
         "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
-        "replay": f"{replay_reason}; up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames",
+        "replay": replay_reason,
         "guidance": guidance_reason,
     }
     for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices):
