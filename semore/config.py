@@ -76,6 +76,9 @@ class SemoreConfig:
     """Distance of eq 5."""
     knowledge: Knowledge = "online"
     """Encoder of the masked frames: the online one without gradient, the target one, or online with gradient."""
+    steered_fraction: float = 0.5
+    """Share of a minibatch whose attention the knowledge map steers where there is one; the rest, like the acting
+    policy, is steered by the semantic map. 1: all of it, so that the policy acts on features it never trained on."""
     absolute_residual: bool = False
     """Motion input as |o_t - o_{t-1}| instead of signed."""
     attention_channels: int = 32

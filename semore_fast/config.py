@@ -213,8 +213,13 @@ def check(config: RunConfig) -> None:
             raise UserError(f"{flag} must not be negative, got {value}")
     if config.sampling.updates_per_step <= 0:
         raise UserError(f"--sampling.updates-per-step must be above 0, got {config.sampling.updates_per_step}")
-    if not 0 <= config.sampling.discount <= 1:
-        raise UserError(f"--sampling.discount must lie in [0, 1], got {config.sampling.discount}")
+    fractions = {
+        "--sampling.discount": config.sampling.discount,
+        "--semore.steered-fraction": config.semore.steered_fraction,
+    }
+    for flag, value in fractions.items():
+        if not 0 <= value <= 1:
+            raise UserError(f"{flag} must lie in [0, 1], got {value}")
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from small import build, changed, encoder_config, prepared, small_agent, small_batch, small_spec
+from small import BATCH, build, changed, encoder_config, prepared, small_agent, small_batch, small_spec
 from torch import Tensor
 
 from semore.config import SemoreConfig
@@ -38,13 +38,16 @@ def attended(representation: SemoreRepresentation, semantic: Tensor, motion: Ten
 
 
 @pytest.mark.parametrize("stride", [0, 1, 2])
-def test_interaction_equals_equations_6_and_7(stride):
-    representation = build(SemoreConfig(attention_stride=stride), image_size=52)
+@pytest.mark.parametrize(("fraction", "steered"), [(0.0, 0), (0.3, 2), (0.5, 2), (0.75, 3), (1.0, BATCH)])
+def test_interaction_equals_equations_6_and_7(stride, fraction, steered):
+    """The knowledge map steers masked samples of the first share of the minibatch, the semantic map all others."""
+    representation = build(SemoreConfig(attention_stride=stride, steered_fraction=fraction), image_size=52)
     batch = small_batch(representation.spec)
     inputs = prepared(representation, batch)
     semantic, motion = representation.semantic_trunk(inputs.stack), representation.motion_trunk(inputs.residual)
     knowledge = representation.semantic_trunk(inputs.masked)
-    query_map = torch.where(batch.has_mask[:, None, None, None], knowledge, semantic)
+    by_knowledge = batch.has_mask & (torch.arange(BATCH) < steered)
+    query_map = torch.where(by_knowledge[:, None, None, None], knowledge, semantic)
     wanted = attended(representation, semantic, motion, query_map)
     for mine, theirs in zip(representation.encode(inputs).maps, wanted, strict=True):
         assert torch.allclose(mine, theirs, atol=1e-5)

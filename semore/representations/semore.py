@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -137,12 +139,16 @@ class SemoreRepresentation(Representation):
             stopped: Tensor = source.semantic_trunk(masked)
             return stopped
 
-    @staticmethod
-    def _query_map(extras: dict[str, Tensor]) -> Tensor:
+    def _query_map(self, extras: dict[str, Tensor]) -> Tensor:
+        """The knowledge map for the steered share of the samples that have one, else the semantic map.
+
+        Minibatches come in random order, so their first samples are as good a share as any.
+        """
         if "knowledge" not in extras:
             return extras["semantic"]
-        present = extras["has_mask"][:, None, None, None]
-        return torch.where(present, extras["knowledge"], extras["semantic"])
+        steered = extras["has_mask"].clone()
+        steered[math.ceil(self.semore.steered_fraction * len(steered)) :] = False
+        return torch.where(steered[:, None, None, None], extras["knowledge"], extras["semantic"])
 
     def auxiliary_losses(self, context: UpdateContext) -> dict[str, Tensor]:
         """Similarity, transition and reward losses with their weights (eqs 5, 8, 9, 12)."""
