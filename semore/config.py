@@ -74,6 +74,9 @@ class SemoreConfig:
     """Weight of eq 9; 0 leaves it out."""
     similarity: Similarity = "ssim"
     """Distance of eq 5."""
+    similarity_standardised: bool = True
+    """Standardise every channel of both maps over the minibatch before they are compared. Off: compared as they are,
+    and a trunk that ignores its input is the nearest minimum (docs/learning.md)."""
     knowledge: Knowledge = "online"
     """Encoder of the masked frames: the online one without gradient, the target one, or online with gradient."""
     steered_fraction: float = 0.5

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from semore.config import Similarity
 
+STANDARDISE_EPS = 1e-5  # added to a variance, as normalisation layers do
 SMALL_MAP_SIDE = 16  # below this side a 7x7 window would leave hardly a position
 
 
@@ -30,6 +32,23 @@ def similarity_distance(
     if kind == "cosine":
         return 1 - F.cosine_similarity(semantic.flatten(1).float(), knowledge.flatten(1).float(), dim=1)
     return (semantic.float() - knowledge.float()).square().mean((1, 2, 3))
+
+
+def standardise(maps: Tensor, present: Tensor) -> Tensor:
+    """Zero mean and unit variance per channel over the present samples and all positions.
+
+    Args:
+        maps: [B, C, h, w].
+        present: bool [B]; the others are shifted and scaled alike but do not count.
+
+    Returns:
+        float32 [B, C, h, w].
+    """
+    x = maps.float()
+    weight = present.to(x.dtype) / present.sum().clamp_min(1)
+    mean = torch.einsum("b,bc->c", weight, x.mean((2, 3)))[:, None, None]
+    variance = torch.einsum("b,bc->c", weight, (x - mean).square().mean((2, 3)))[:, None, None]
+    return (x - mean) * torch.rsqrt(variance + STANDARDISE_EPS)
 
 
 def mean_where(per_sample: Tensor, present: Tensor) -> Tensor:

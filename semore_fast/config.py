@@ -217,9 +217,9 @@ def check(config: RunConfig) -> None:
         "--sampling.discount": config.sampling.discount,
         "--semore.steered-fraction": config.semore.steered_fraction,
     }
-    for flag, value in fractions.items():
-        if not 0 <= value <= 1:
-            raise UserError(f"{flag} must lie in [0, 1], got {value}")
+    for flag, fraction in fractions.items():
+        if not 0 <= fraction <= 1:
+            raise UserError(f"{flag} must lie in [0, 1], got {fraction}")
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:

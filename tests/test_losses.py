@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from semore.losses import mean_where, reward_loss, similarity_distance, ssim_window, transition_loss
+from semore.losses import mean_where, reward_loss, similarity_distance, ssim_window, standardise, transition_loss
 from semore.ops import ssim_distance
 
 
@@ -38,6 +38,37 @@ def test_mse_similarity():
     x, y = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
     wanted = torch.stack([((a - b) ** 2).mean() for a, b in zip(x, y, strict=True)])
     assert torch.allclose(similarity_distance("mse", ssim_distance, x, y), wanted)
+
+
+def test_standardised_maps_have_zero_mean_and_unit_variance_over_the_present():
+    maps, present = 5 + 3 * torch.randn(6, 4, 5, 7), torch.tensor([True, False, True, True, False, True])
+    out = standardise(maps, present)[present]
+    assert torch.allclose(out.mean((0, 2, 3)), torch.zeros(4), atol=1e-5)
+    assert torch.allclose(out.square().mean((0, 2, 3)), torch.ones(4), atol=1e-4)
+    kept = maps[present]
+    wanted = torch.nn.functional.batch_norm(kept, None, None, training=True)
+    assert torch.allclose(out, wanted, atol=1e-5)
+
+
+def test_standardised_similarity_gains_nothing_from_smaller_features():
+    """Scale and offset of a channel drop out, so the gradient has no part along either."""
+    semantic = torch.randn(4, 3, 8, 8, requires_grad=True)
+    knowledge, present = torch.randn(4, 3, 8, 8), torch.ones(4, dtype=torch.bool)
+
+    def loss(x):
+        return similarity_distance("ssim", ssim_distance, standardise(x, present), standardise(knowledge, present))
+
+    (gradient,) = torch.autograd.grad(loss(semantic).sum(), semantic)
+    size = gradient.abs().mean()
+    assert size > 0
+    assert gradient.sum((0, 2, 3)).abs().max() < 1e-3 * size * gradient[:, 0].numel()
+    assert (gradient * semantic).sum((0, 2, 3)).abs().max() < 1e-3 * size * gradient[:, 0].numel()
+
+
+def test_standardising_a_flat_or_an_absent_map_is_finite():
+    flat = torch.full((2, 3, 4, 4), 7.0)
+    assert torch.equal(standardise(flat, torch.tensor([True, True])), torch.zeros(2, 3, 4, 4))
+    assert standardise(torch.randn(2, 3, 4, 4), torch.tensor([False, False])).isfinite().all()
 
 
 def test_mean_where_counts_only_what_is_present():

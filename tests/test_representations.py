@@ -18,6 +18,7 @@ from small import (
 from torch import Tensor
 
 from semore.config import SemoreConfig
+from semore.losses import standardise
 from semore.ops import REFERENCE
 from semore.representations import (
     Encoded,
@@ -221,10 +222,14 @@ def test_the_mask_of_a_masked_sample_changes_its_feature_and_the_loss():
     assert before[1] != after[1]
 
 
-def test_similarity_loss_is_the_mean_over_masked_samples():
-    representation, batch = build(), small_batch()
+@pytest.mark.parametrize("standardised", [False, True])
+def test_similarity_loss_is_the_mean_over_masked_samples(standardised):
+    representation, batch = build(SemoreConfig(similarity_standardised=standardised)), small_batch()
     extras = context_of(representation, batch).observation.extras
-    distance = REFERENCE.ssim_distance(extras["semantic"], extras["knowledge"], 3)
+    maps = extras["semantic"], extras["knowledge"]
+    if standardised:
+        maps = tuple(standardise(x, batch.has_mask) for x in maps)
+    distance = REFERENCE.ssim_distance(*maps, 3)
     loss = representation.auxiliary_losses(context_of(representation, batch))["similarity"]
     assert torch.allclose(loss, distance[batch.has_mask].mean())
 

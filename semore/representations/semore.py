@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semore.config import SemoreConfig
-from semore.losses import SMALL_MAP_SIDE, mean_where, reward_loss, similarity_distance, transition_loss
+from semore.losses import (
+    SMALL_MAP_SIDE,
+    mean_where,
+    reward_loss,
+    similarity_distance,
+    standardise,
+    transition_loss,
+)
 from semore.networks import Predictor, Trunk
 from semore.ops import Ops
 from semore.representations.base import (
@@ -155,13 +163,7 @@ class SemoreRepresentation(Representation):
         losses: dict[str, Tensor] = {}
         encoded, batch = context.observation, context.batch
         if self.semore.similarity_weight and "knowledge" in encoded.extras:
-            distance = similarity_distance(
-                self.semore.similarity,
-                self.ops.ssim_distance,
-                encoded.extras["semantic"],
-                encoded.extras["knowledge"],
-            )
-            losses["similarity"] = self.semore.similarity_weight * mean_where(distance, encoded.extras["has_mask"])
+            losses["similarity"] = self.semore.similarity_weight * self._similarity_loss(encoded.extras)
         if self.semore.transition_weight:
             assert context.following is not None
             predicted = self.transition(torch.cat((self.motion_feature(encoded), batch.action), 1))
@@ -171,6 +173,14 @@ class SemoreRepresentation(Representation):
             predicted = self.reward(torch.cat((encoded.feature, batch.action), 1))
             losses["reward"] = self.semore.reward_weight * reward_loss(predicted, batch.reward)
         return losses
+
+    def _similarity_loss(self, extras: Mapping[str, Tensor]) -> Tensor:
+        """Eq 5 over the samples that have a mask."""
+        semantic, knowledge, present = extras["semantic"], extras["knowledge"], extras["has_mask"]
+        if self.semore.similarity_standardised:
+            semantic, knowledge = standardise(semantic, present), standardise(knowledge, present)
+        distance = similarity_distance(self.semore.similarity, self.ops.ssim_distance, semantic, knowledge)
+        return mean_where(distance, present)
 
     def motion_feature(self, encoded: Encoded) -> Tensor:
         """z_m, the second head's output [B, d]."""
