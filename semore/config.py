@@ -66,8 +66,8 @@ class SemoreConfig:
     """Off: the semantic stream alone (M1)."""
     interaction: bool = True
     """Bidirectional cross-attention between the streams (eqs 6-7)."""
-    similarity_weight: float = 1.0
-    """Weight of eq 5; 0 leaves it out."""
+    similarity_weight: float = 0.1
+    """Weight of eq 5; 0 leaves it out. At 1 it silences most channels of a fresh trunk (docs/learning.md)."""
     transition_weight: float = 1.0
     """Weight of eq 8; 0 leaves it out."""
     reward_weight: float = 1.0

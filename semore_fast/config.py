@@ -156,7 +156,7 @@ DMR = RunConfig(
 
 LAPTOP = RunConfig(
     preset="laptop",
-    frames=60_000,
+    frames=45_000,
     checkpoint_every_frames=10_000,
     env=EnvConfig(image_size=64, supersample=2, action_repeat=4),
     sampling=ReplayConfig(batch_size=64, n_step=3, discount=0.96),
