@@ -1,13 +1,15 @@
 // Everything the encoders eat, from uint8 frames in one pass: the C++ twin of semore.ops.encoder_inputs. The same
-// inputs give the same bytes.
+// inputs give the same bytes. Frames are read where they lie, for instance in the replay ring.
 #pragma once
 
 #include "frames_rows.hpp"
+#include "stream_copy.hpp"
 #include "worker_pool.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SEMORE_FRAMES_X86 1
 #include "frames_avx2.hpp"
+#include "frames_vbmi.hpp"
 #else
 #define SEMORE_FRAMES_X86 0
 #endif
@@ -15,17 +17,27 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace semore {
 
 struct FrameBatch {
     std::int64_t batch, stack, height, width;
-    // [batch, stack, 3, height, width], oldest first; planes of a frame follow each other without gaps.
-    const std::uint8_t* frames;
-    std::int64_t sample_stride_bytes, frame_stride_bytes;
-    const std::int64_t* shift;  // [batch, 2] rows and columns, or null for none
-    const std::uint8_t* mask;   // [batch, height, width], or null where nothing masked is wanted
+    std::int64_t held;           // frames in the store
+    const std::uint8_t* frames;  // [held, 3, height, width]
+    const std::uint8_t* masks;   // [held, height, width], or null where nothing masked is wanted
+    const std::int64_t* slots;   // [batch, stack], oldest first; the mask is the newest's
+    const std::int64_t* shift;   // [batch, 2] rows and columns, or null for none
+
+    std::int64_t plane_bytes() const { return height * width; }
+    const std::uint8_t* plane(std::int64_t sample, std::int64_t plane) const {
+        return frames + (3 * slots[sample * stack + plane / 3] + plane % 3) * plane_bytes();
+    }
+    const std::uint8_t* mask(std::int64_t sample) const {
+        return masks + slots[(sample + 1) * stack - 1] * plane_bytes();
+    }
 };
 
 // Channels last: [batch, height, width, channels]; null for what is not wanted. T as in RowKernels.
@@ -36,33 +48,49 @@ struct EncoderInputs {
     T* masked;    // 3 * stack channels
 };
 
-// The fastest kernels this processor runs.
+// All that this processor runs, the fastest last. Streaming ones bypass the cache where they can.
 template <class T>
-RowKernels<T> best_kernels() {
+std::vector<RowKernels<T>> usable_kernels(bool streaming) {
+    std::vector<RowKernels<T>> usable{portable::kernels<T>()};
 #if SEMORE_FRAMES_X86
-    if (__builtin_cpu_supports("avx2")) return avx2::kernels<T>();
+    if (!__builtin_cpu_supports("avx2")) return usable;
+    usable.push_back(streaming ? avx2::kernels<T, true>() : avx2::kernels<T, false>());
+    const bool vbmi = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512vbmi");
+    if (vbmi) usable.push_back(streaming ? vbmi::kernels<T, true>() : vbmi::kernels<T, false>());
 #endif
-    return portable::kernels<T>();
+    return usable;
+}
+
+inline void prefetch_line(const std::uint8_t* address) {
+#if defined(__GNUC__)
+    __builtin_prefetch(address, 0, 2);  // into the second cache: a whole sample is more than the first holds
+#else
+    static_cast<void>(address);
+#endif
 }
 
 // Makes rows of one sample after another. Owns what a thread needs for it.
 template <class T>
 class InputWriter {
 public:
-    InputWriter(const FrameBatch& in, const EncoderInputs<T>& out, float offset, bool absolute,
+    InputWriter(const FrameBatch& in, const EncoderInputs<T>& out, const Levels<T>& levels, bool absolute,
                 const RowKernels<T>& rows)
-        : in_(in), out_(out), offset_(offset), absolute_(absolute), rows_(rows), shuffles_(3 * in.stack),
+        : in_(in), out_(out), levels_(&levels), absolute_(absolute), rows_(rows), shuffles_(3 * in.stack),
           change_shuffles_(3 * (in.stack - 1)), padded_(whole_blocks(in.width)), planes_(3 * in.stack),
           newer_(3 * (in.stack - 1)), older_(newer_.size()), shifted_((planes_.size() + 1) * shifted_bytes()),
-          pixels_(padded_ * planes_.size()), other_(pixels_.size()) {}
+          pixels_(padded_ * planes_.size() + pixel_block), other_(pixels_.size()) {}
 
-    void write(std::int64_t sample) {
+    // `next` is the sample that will be written after this one, or this one.
+    void write(std::int64_t sample, std::int64_t next) {
         const std::int64_t* shift = in_.shift ? in_.shift + 2 * sample : nullptr;
         // Beyond a whole picture there is nothing but its border.
         const std::int64_t down = shift ? std::clamp(shift[0], -in_.height, in_.height) : 0;
         const std::int64_t right = shift ? std::clamp(shift[1], -in_.width, in_.width) : 0;
-        for (std::int64_t row = 0; row < in_.height; ++row)
+        for (std::int64_t row = 0; row < in_.height; ++row) {
+            if (next != sample) prefetch_row(next, row * in_.width);
             write_row(sample, row, std::clamp<std::int64_t>(row + down, 0, in_.height - 1), right);
+        }
     }
 
 private:
@@ -70,6 +98,14 @@ private:
 
     // A row with its border repeated on either side by up to a width, and room for a last piece or block after that.
     std::int64_t shifted_bytes() const { return piece + 2 * in_.width + padded_ + piece; }
+
+    // A sample's frames lie anywhere, each plane a stream of its own: more than the processor foresees.
+    void prefetch_row(std::int64_t sample, std::int64_t from) {
+        constexpr std::int64_t line_bytes = 64;
+        for (std::int64_t plane = 0; plane < 3 * in_.stack; ++plane)
+            for (std::int64_t at = from; at < from + in_.width; at += line_bytes)
+                prefetch_line(in_.plane(sample, plane) + at);
+    }
 
     // The row moved by `right` pixels: out[x] = source[x + right], clamped.
     const std::uint8_t* shifted(const std::uint8_t* source, std::int64_t right, std::int64_t slot) {
@@ -83,19 +119,15 @@ private:
     }
 
     void write_row(std::int64_t sample, std::int64_t row, std::int64_t source_row, std::int64_t right) {
-        const std::int64_t plane_bytes = in_.height * in_.width, channels = 3 * in_.stack;
-        const std::uint8_t* source = in_.frames + sample * in_.sample_stride_bytes + source_row * in_.width;
-        for (std::int64_t frame = 0; frame < in_.stack; ++frame)
-            for (std::int64_t colour = 0; colour < 3; ++colour)
-                planes_[3 * frame + colour] = shifted(
-                    source + frame * in_.frame_stride_bytes + colour * plane_bytes, right, 3 * frame + colour);
-        const std::int64_t pixel = sample * plane_bytes + row * in_.width;
+        const std::int64_t channels = 3 * in_.stack, from = source_row * in_.width;
+        for (std::int64_t plane = 0; plane < channels; ++plane)
+            planes_[plane] = shifted(in_.plane(sample, plane) + from, right, plane);
+        const std::int64_t pixel = sample * in_.plane_bytes() + row * in_.width;
         rows_.interleave(planes_.data(), in_.width, shuffles_, pixels_.data());
-        rows_.scale(pixels_.data(), in_.width * channels, offset_, out_.stack + pixel * channels);
+        rows_.scale(pixels_.data(), in_.width * channels, *levels_, out_.stack + pixel * channels);
         if (out_.masked) {
-            const std::uint8_t* mask = in_.mask + sample * plane_bytes + source_row * in_.width;
-            rows_.repeat(shifted(mask, right, channels), in_.width, shuffles_, other_.data());
-            rows_.scale_masked(pixels_.data(), other_.data(), in_.width * channels, offset_,
+            rows_.repeat(shifted(in_.mask(sample) + from, right, channels), in_.width, shuffles_, other_.data());
+            rows_.scale_masked(pixels_.data(), other_.data(), in_.width * channels, *levels_,
                                out_.masked + pixel * channels);
         }
         if (out_.residual) write_residual(out_.residual + pixel * (channels - 3));
@@ -110,12 +142,12 @@ private:
             }
         rows_.interleave(newer_.data(), in_.width, change_shuffles_, pixels_.data());
         rows_.interleave(older_.data(), in_.width, change_shuffles_, other_.data());
-        rows_.difference(pixels_.data(), other_.data(), in_.width * 3 * last, absolute_, out);
+        rows_.difference(pixels_.data(), other_.data(), in_.width * 3 * last, absolute_, *levels_, out);
     }
 
     FrameBatch in_;
     EncoderInputs<T> out_;
-    float offset_;
+    const Levels<T>* levels_;
     bool absolute_;
     RowKernels<T> rows_;
     Shuffles shuffles_, change_shuffles_;
@@ -124,20 +156,39 @@ private:
     std::vector<std::uint8_t> shifted_, pixels_, other_;
 };
 
-// Writes what `out` asks for, the batch divided among `threads`. `absolute` is about the residual.
+// Throws std::invalid_argument for a slot outside the store.
+inline void check_slots(const FrameBatch& in) {
+    for (std::int64_t at = 0; at < in.batch * in.stack; ++at)
+        if (in.slots[at] < 0 || in.slots[at] >= in.held)
+            throw std::invalid_argument("slots[" + std::to_string(at / in.stack) + ", " +
+                                        std::to_string(at % in.stack) + "] must be in [0, " +
+                                        std::to_string(in.held) + "), is " + std::to_string(in.slots[at]));
+}
+
+// Whether so many values would only push everything else out of the caches.
+template <class T>
+bool streams(const FrameBatch& in, const EncoderInputs<T>& out) {
+    constexpr std::int64_t least_bytes = 16 << 20;
+    const std::int64_t frames = in.stack * (out.masked ? 2 : 1) + (out.residual ? in.stack - 1 : 0);
+    return in.batch * in.plane_bytes() * 3 * frames * static_cast<std::int64_t>(sizeof(T)) >= least_bytes;
+}
+
+// Writes what `out` asks for on `threads` threads. `absolute` is about the residual. Slots are checked before anything
+// is read.
 template <class T>
 void encoder_inputs(const FrameBatch& in, const EncoderInputs<T>& out, float offset, bool absolute, int threads,
                     const RowKernels<T>& rows) {
+    constexpr std::int64_t chunk = 4;
     if (in.batch == 0 || in.stack == 0 || in.height == 0 || in.width == 0) return;
-    const std::int64_t parts = std::clamp<std::int64_t>(threads, 1, in.batch);
-    std::vector<InputWriter<T>> writers(parts, InputWriter<T>(in, out, offset, absolute, rows));
-    const auto write_part = [&](std::int64_t part) {
-        for (std::int64_t sample = in.batch * part / parts; sample < in.batch * (part + 1) / parts; ++sample)
-            writers[part].write(sample);
-    };
-    WorkerPool pool(static_cast<int>(parts));
-    pool.run(parts, 1, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t part = begin; part < end; ++part) write_part(part);
+    check_slots(in);
+    const Levels<T> levels(offset);
+    const std::int64_t workers = std::clamp<std::int64_t>(threads, 1, (in.batch + chunk - 1) / chunk);
+    std::vector<InputWriter<T>> writers(workers, InputWriter<T>(in, out, levels, absolute, rows));
+    WorkerPool pool(static_cast<int>(workers));
+    pool.run(in.batch, chunk, [&](std::int64_t begin, std::int64_t end, int worker) {
+        for (std::int64_t sample = begin; sample < end; ++sample)
+            writers[worker].write(sample, std::min(sample + 1, end - 1));
+        stream_fence();
     });
 }
 

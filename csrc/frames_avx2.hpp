@@ -1,10 +1,12 @@
 // The row kernels of frames_rows.hpp with AVX2. Include only where SEMORE_FRAMES_X86 is set; call only where
-// the processor has AVX2.
+// the processor has AVX2. Streaming kernels bypass the cache, see stream_copy.hpp.
 #pragma once
 
 #include "frames_rows.hpp"
 
 #include <immintrin.h>
+
+#include <algorithm>
 
 #define SEMORE_AVX2 __attribute__((target("avx2")))
 
@@ -35,10 +37,19 @@ SEMORE_AVX2 inline Sixteen load_levels(const std::uint8_t* bytes) {
     return {levels(_mm256_and_si256(words, _mm256_set1_epi32(0xffff))), levels(_mm256_srli_epi32(words, 16))};
 }
 
-SEMORE_AVX2 inline void store(Sixteen x, float* out) {
+template <bool streaming>
+SEMORE_AVX2 void store(__m256i vector, void* out) {
+    if (streaming)
+        _mm256_stream_si256(static_cast<__m256i*>(out), vector);
+    else
+        _mm256_storeu_si256(static_cast<__m256i*>(out), vector);
+}
+
+template <bool streaming>
+SEMORE_AVX2 void store(Sixteen x, float* out) {
     const __m256 low = _mm256_unpacklo_ps(x.even, x.odd), high = _mm256_unpackhi_ps(x.even, x.odd);
-    _mm256_storeu_ps(out, _mm256_permute2f128_ps(low, high, 0x20));
-    _mm256_storeu_ps(out + 8, _mm256_permute2f128_ps(low, high, 0x31));
+    store<streaming>(_mm256_castps_si256(_mm256_permute2f128_ps(low, high, 0x20)), out);
+    store<streaming>(_mm256_castps_si256(_mm256_permute2f128_ps(low, high, 0x31)), out + 8);
 }
 
 // Rounded to bfloat16, to nearest and ties to even, in the high half of each lane.
@@ -48,30 +59,62 @@ SEMORE_AVX2 inline __m256i bfloat16(__m256 x) {
     return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), last_bit);
 }
 
-SEMORE_AVX2 inline void store(Sixteen x, std::uint16_t* out) {
+template <bool streaming>
+SEMORE_AVX2 void store(Sixteen x, std::uint16_t* out) {
     const __m256i even = _mm256_srli_epi32(bfloat16(x.even), 16);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_blend_epi16(even, bfloat16(x.odd), 0b10101010));
+    store<streaming>(_mm256_blend_epi16(even, bfloat16(x.odd), 0b10101010), out);
 }
 
+// 16 values from position i on, of what the three kernels below make.
+struct Scaled {
+    const std::uint8_t* x;
+    __m256 offset;
+    SEMORE_AVX2 Sixteen at(std::int64_t i) const {
+        const Sixteen pixels = load_levels(x + i);
+        return {_mm256_sub_ps(pixels.even, offset), _mm256_sub_ps(pixels.odd, offset)};
+    }
+};
+
+struct Masked {
+    const std::uint8_t *x, *m;
+    __m256 offset;
+    SEMORE_AVX2 Sixteen at(std::int64_t i) const {
+        const Sixteen pixels = load_levels(x + i), mask = load_levels(m + i);
+        const __m256 even = product(pixels.even, mask.even), odd = product(pixels.odd, mask.odd);
+        return {_mm256_sub_ps(even, offset), _mm256_sub_ps(odd, offset)};
+    }
+};
+
+struct Changes {
+    const std::uint8_t *x, *y;
+    bool absolute;
+    SEMORE_AVX2 Sixteen at(std::int64_t i) const {
+        __m256i words = _mm256_sub_epi16(load_words(x + i), load_words(y + i));
+        if (absolute) words = _mm256_abs_epi16(words);
+        const __m256i even = _mm256_srai_epi32(_mm256_slli_epi32(words, 16), 16), odd = _mm256_srai_epi32(words, 16);
+        return {levels(even), levels(odd)};
+    }
+};
+
+// Up to 16 values; inputs may be read past the last.
 template <class T>
-SEMORE_AVX2 void scale16(const std::uint8_t* x, __m256 offset, T* out) {
-    const Sixteen pixels = load_levels(x);
-    store({_mm256_sub_ps(pixels.even, offset), _mm256_sub_ps(pixels.odd, offset)}, out);
+SEMORE_AVX2 void write_some(Sixteen values, std::int64_t count, T* out) {
+    alignas(32) T whole[16];
+    store<false>(values, whole);
+    std::memcpy(out, whole, count * sizeof(T));
 }
 
-template <class T>
-SEMORE_AVX2 void scale_masked16(const std::uint8_t* x, const std::uint8_t* m, __m256 offset, T* out) {
-    const Sixteen pixels = load_levels(x), mask = load_levels(m);
-    const __m256 even = product(pixels.even, mask.even), odd = product(pixels.odd, mask.odd);
-    store({_mm256_sub_ps(even, offset), _mm256_sub_ps(odd, offset)}, out);
-}
-
-template <class T>
-SEMORE_AVX2 void difference16(const std::uint8_t* x, const std::uint8_t* y, bool absolute, T* out) {
-    __m256i words = _mm256_sub_epi16(load_words(x), load_words(y));
-    if (absolute) words = _mm256_abs_epi16(words);
-    const __m256i even = _mm256_srai_epi32(_mm256_slli_epi32(words, 16), 16), odd = _mm256_srai_epi32(words, 16);
-    store({levels(even), levels(odd)}, out);
+template <bool streaming, class Values, class T>
+SEMORE_AVX2 void write(const Values& values, std::int64_t count, T* out) {
+    constexpr std::uintptr_t alignment = 32;  // of a streaming store
+    std::int64_t i = 0;
+    if (streaming) {
+        const std::uintptr_t before = (alignment - reinterpret_cast<std::uintptr_t>(out) % alignment) % alignment;
+        i = std::min<std::int64_t>(count, before / sizeof(T));
+        if (i > 0) write_some(values.at(0), i, out);
+    }
+    for (; i + 16 <= count; i += 16) store<streaming>(values.at(i), out + i);
+    if (i < count) write_some(values.at(i), count - i, out + i);
 }
 
 SEMORE_AVX2 inline __m256i load_both(const std::uint8_t* bytes) {
@@ -135,42 +178,26 @@ SEMORE_AVX2 inline void repeat(const std::uint8_t* plane, std::int64_t pixels, c
     }
 }
 
-// The last, incomplete vector is made whole in `last` (its inputs are padded) and copied in part.
-template <class T>
-SEMORE_AVX2 void scale(const std::uint8_t* x, std::int64_t count, float offset, T* out) {
-    const __m256 offsets = _mm256_set1_ps(offset);
-    std::int64_t i = 0;
-    for (; i + 16 <= count; i += 16) scale16(x + i, offsets, out + i);
-    if (i == count) return;
-    T last[16];
-    scale16(x + i, offsets, last);
-    std::memcpy(out + i, last, (count - i) * sizeof(T));
+template <class T, bool streaming>
+SEMORE_AVX2 void scale(const std::uint8_t* x, std::int64_t count, const Levels<T>& levels, T* out) {
+    write<streaming>(Scaled{x, _mm256_set1_ps(levels.offset)}, count, out);
 }
 
-template <class T>
-SEMORE_AVX2 void scale_masked(const std::uint8_t* x, const std::uint8_t* m, std::int64_t count, float offset, T* out) {
-    const __m256 offsets = _mm256_set1_ps(offset);
-    std::int64_t i = 0;
-    for (; i + 16 <= count; i += 16) scale_masked16(x + i, m + i, offsets, out + i);
-    if (i == count) return;
-    T last[16];
-    scale_masked16(x + i, m + i, offsets, last);
-    std::memcpy(out + i, last, (count - i) * sizeof(T));
+template <class T, bool streaming>
+SEMORE_AVX2 void scale_masked(const std::uint8_t* x, const std::uint8_t* m, std::int64_t count,
+                              const Levels<T>& levels, T* out) {
+    write<streaming>(Masked{x, m, _mm256_set1_ps(levels.offset)}, count, out);
 }
 
-template <class T>
-SEMORE_AVX2 void difference(const std::uint8_t* x, const std::uint8_t* y, std::int64_t count, bool absolute, T* out) {
-    std::int64_t i = 0;
-    for (; i + 16 <= count; i += 16) difference16(x + i, y + i, absolute, out + i);
-    if (i == count) return;
-    T last[16];
-    difference16(x + i, y + i, absolute, last);
-    std::memcpy(out + i, last, (count - i) * sizeof(T));
+template <class T, bool streaming>
+SEMORE_AVX2 void difference(const std::uint8_t* x, const std::uint8_t* y, std::int64_t count, bool absolute,
+                            const Levels<T>&, T* out) {
+    write<streaming>(Changes{x, y, absolute}, count, out);
 }
 
-template <class T>
+template <class T, bool streaming>
 RowKernels<T> kernels() {
-    return {"avx2", interleave, repeat, scale<T>, scale_masked<T>, difference<T>};
+    return {"avx2", interleave, repeat, scale<T, streaming>, scale_masked<T, streaming>, difference<T, streaming>};
 }
 
 }  // namespace semore::avx2

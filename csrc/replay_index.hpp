@@ -229,7 +229,7 @@ inline ReplayWindow ReplayIndex::window(std::int64_t start) const {
     return {steps, static_cast<float>(total), static_cast<float>(bootstrap)};
 }
 
-// The caller has checked sizes and ranges (semore.replay_types.check_state).
+// The caller has checked sizes and ranges (semore.replay_checks.check_state).
 inline void ReplayIndex::load(ReplayState state) {
     state_ = std::move(state);
     state_.starts.reserve(static_cast<std::size_t>(spec_.capacity));

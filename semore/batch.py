@@ -6,21 +6,23 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from semore.ops import FrameStore
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorBatch:
-    """What the replay buffer gathers, on the learner's device.
+    """What is drawn from the replay buffer, on the learner's device.
 
     With K frames in a stack and n-step returns a sample holds K + n consecutive frames: the observation is the first K,
     the next observation starts one later, the bootstrap observation n later.
     """
 
-    frames: Tensor
-    """uint8 [B, K + n, 3, H, W], oldest first."""
-    mask: Tensor
-    """uint8 [B, H, W], the guidance mask of the observation's newest frame; zeros where absent."""
+    store: FrameStore
+    """Where the frames and masks are: the replay ring itself, or copies of this batch's."""
+    slots: Tensor
+    """int64 [B, K + n], each sample's frames in the store, oldest first."""
     has_mask: Tensor
-    """bool [B]."""
+    """bool [B], whether the observation's newest frame has a guidance mask; the bytes of an absent one are anything."""
     action: Tensor
     """float32 [B, A]."""
     reward: Tensor

@@ -3,8 +3,8 @@
 Each function is the definition that a fast twin must equal. A learner receives them as one frozen `Ops` value, so a
 twin is swapped in by passing another value and nothing is dispatched at call time.
 
-Shape legend: B batch, K frames in a stack, H and W image sides, C channels, h and w map sides, N query positions,
-M key positions, D channels of a position.
+Shape legend: B batch, K frames in a stack, S frames in a store, H and W image sides, C channels, h and w map sides,
+N query positions, M key positions, D channels of a position.
 """
 
 from __future__ import annotations
@@ -20,6 +20,22 @@ from torch import Tensor
 SSIM_K1 = 0.01  # Wang et al. 2004, the constants every SSIM uses
 SSIM_K2 = 0.03
 SSIM_MIN_RANGE = 1e-2  # keeps the constants above zero when the knowledge map is flat
+
+
+@dataclass(frozen=True, slots=True)
+class FrameStore:
+    """Frames that samples name by slot: the replay ring where it lies, or a batch gathered out of it."""
+
+    frames: Tensor
+    """uint8 [S, 3, H, W]."""
+    masks: Tensor | None = None
+    """uint8 [S, H, W], beside each frame its guidance mask: anything where it has none; None where none are kept."""
+
+
+def as_store(frames_BKCHW: Tensor) -> tuple[FrameStore, Tensor]:
+    """Stacks at hand as a store of their own, with the slots [B, K] that name each once."""
+    slots = torch.arange(frames_BKCHW.shape[0] * frames_BKCHW.shape[1], device=frames_BKCHW.device)
+    return FrameStore(frames_BKCHW.flatten(0, 1)), slots.view(frames_BKCHW.shape[:2])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,14 +68,14 @@ def random_shift(x_BCHW: Tensor, shift_B2: Tensor) -> Tensor:
 
 
 def encoder_inputs(
-    frames_BKCHW: Tensor, shift_B2: Tensor | None, mask_BHW: Tensor | None, spec: InputSpec
+    store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: InputSpec
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Everything the encoders eat, from uint8 frames.
 
     Args:
-        frames_BKCHW: uint8, oldest first.
+        store: where the frames are; needs masks if `spec.masked`.
+        slots_BK: int64 in [0, S), each sample's frames, oldest first; its mask is that of the newest.
         shift_B2: int64 random shift, the same for all frames of a sample and its mask; None for none.
-        mask_BHW: uint8 mask of the newest frame; needed if `spec.masked`.
         spec: what is wanted.
 
     Returns:
@@ -67,19 +83,21 @@ def encoder_inputs(
         masked [B, 3K, H, W] = x m/255^2 - offset, the mask on every frame, centred after masking (eq 5), or None.
         All channels_last in `spec.dtype`.
     """
-    x_BCHW = frames_BKCHW.flatten(1, 2)
+    frames = slots_BK.shape[1]
+    x_BCHW = store.frames.index_select(0, slots_BK.flatten()).unflatten(0, slots_BK.shape).flatten(1, 2)
     if shift_B2 is not None:
         x_BCHW = random_shift(x_BCHW, shift_B2)
     stack = _scaled(x_BCHW, 1 / 255)
     masked = None
     if spec.masked:
-        if mask_BHW is None:
-            raise ValueError("masked inputs need a mask")
-        mask_B1HW = mask_BHW[:, None] if shift_B2 is None else random_shift(mask_BHW[:, None], shift_B2)
+        if store.masks is None:
+            raise ValueError("masked inputs need a store with masks")
+        mask_B1HW = store.masks.index_select(0, slots_BK[:, -1])[:, None]
+        mask_B1HW = mask_B1HW if shift_B2 is None else random_shift(mask_B1HW, shift_B2)
         masked = (stack * (mask_B1HW.float() * (1 / 255))).sub_(spec.offset).to(spec.dtype)
     residual = None
     if spec.residual != "none":
-        signed = x_BCHW.unflatten(1, frames_BKCHW.shape[1:3]).to(torch.int16).diff(dim=1).flip(1)
+        signed = x_BCHW.unflatten(1, (frames, 3)).to(torch.int16).diff(dim=1).flip(1)
         signed = signed.abs_() if spec.residual == "absolute" else signed
         residual = _scaled(signed.flatten(1, 2), 1 / 255).to(spec.dtype)
     return stack.sub_(spec.offset).to(spec.dtype), residual, masked
@@ -133,7 +151,7 @@ class Ops:
     """The operations a learner is built with; each field has the signature of the function of that name."""
 
     encoder_inputs: Callable[
-        [Tensor, Tensor | None, Tensor | None, InputSpec], tuple[Tensor, Tensor | None, Tensor | None]
+        [FrameStore, Tensor, Tensor | None, InputSpec], tuple[Tensor, Tensor | None, Tensor | None]
     ]
     interaction: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
     ssim_distance: Callable[[Tensor, Tensor, int], Tensor]

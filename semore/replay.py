@@ -13,22 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .replay_types import (
-    F32,
-    I64,
-    U8,
-    Batch,
-    Bool,
-    Replay,
-    ReplaySpec,
-    StateArrays,
-    check_array,
-    check_batch,
-    check_state,
-    state_layout,
-)
+from .replay_checks import check_array, check_out, check_range, check_state
+from .replay_types import F32, I64, U8, Batch, Bool, Replay, ReplaySpec, StateArrays, Windows, state_layout
 
-__all__ = ["Batch", "Replay", "ReplayBuffer", "ReplaySpec"]
+__all__ = ["Batch", "Replay", "ReplayBuffer", "ReplaySpec", "Windows"]
 
 
 class ReplayBuffer:
@@ -56,6 +44,20 @@ class ReplayBuffer:
     def __len__(self) -> int:
         """Transitions that can be sampled now."""
         return self._count
+
+    @property
+    def frames(self) -> U8:
+        """The ring itself, a read-only view [capacity, C, H, W]; read it at slots from `locate`."""
+        return _read_only(self._frames)
+
+    @property
+    def masks(self) -> U8:
+        """The masks beside `frames`, a read-only view [capacity, H, W]; [0, H, W] where none are kept.
+
+        A frame without a mask has the bytes of an older one. While `set_masks` replaces a mask on another thread,
+        a reader of this view may see half of each.
+        """
+        return _read_only(self._masks)
 
     def begin(self, env_ids: I64, frames: U8) -> I64:
         """Start an episode in each environment; an episode still open there counts as truncated.
@@ -152,39 +154,25 @@ class ReplayBuffer:
 
     def gather(self, indices: I64, out: Batch) -> None:
         """Fill `out` with the transitions at `indices`, int64 [B], each in [0, len(self))."""
-        check_array("indices", indices, np.int64, None)
-        check_batch(out, self.spec, len(indices))
-        outside = (indices < 0) | (indices >= self._count)
-        if outside.any():
-            raise ValueError(f"indices must be in [0, {self._count}), got {indices[outside][0]}")
-        spec, start = self.spec, self._starts[indices].astype(np.int64)
-
-        def slots(relative: I64) -> I64:
-            ring = start[:, None] // spec.frames_per_env * spec.frames_per_env
-            return ring + (start[:, None] - ring + relative) % spec.frames_per_env
-
-        steps = self._gather_scalars(start, slots(np.arange(spec.n_step)[None]), out)
-        first = -self._offset[start].astype(np.int64)
-        relative = np.arange(1 - spec.stack, spec.n_step + 1)
-        window = slots(np.clip(relative, first[:, None], steps[:, None]))
+        slots = self._windows(indices, out)
         # mode="clip" only spares numpy a buffered copy; every slot is in range.
-        np.take(self._frames, window, axis=0, out=out.frames, mode="clip")
-        if spec.masks:
-            np.take(self._has_mask, window[:, spec.stack - 1 :], out=out.has_mask, mode="clip")
-            np.take(self._masks, window[:, spec.stack - 1 :], axis=0, out=out.masks, mode="clip")
+        np.take(self._frames, slots, axis=0, out=out.frames, mode="clip")
+        if self.spec.masks:
+            np.take(self._masks, slots[:, self.spec.stack - 1 :], axis=0, out=out.masks, mode="clip")
             out.masks[~out.has_mask] = 0
+
+    def locate(self, indices: I64, out: Windows) -> None:
+        """Like `gather`, but say where the frames are instead of copying them.
+
+        The slots hold until the next `begin`, `add` or `load_state_arrays`, which may overwrite their frames.
+        """
+        out.slots[:] = self._windows(indices, out)
 
     def stats(self) -> dict[str, int]:
         """Frames held now; since the start: transitions admitted and dropped, masks stored and too late."""
-        admitted, dropped, masks, late_dropped = self._counters.tolist()
         frames = int(np.minimum(self._next_sequence, self.spec.frames_per_env).sum())
-        return {
-            "frames": frames,
-            "admitted": admitted,
-            "dropped": dropped,
-            "masks": masks,
-            "late_dropped": late_dropped,
-        }
+        names = ("admitted", "dropped", "masks", "late_dropped")
+        return {"frames": frames, **dict(zip(names, self._counters.tolist(), strict=True))}
 
     def state_arrays(self) -> StateArrays:
         """Everything that `load_state_arrays` needs; exact, the same for both twins.
@@ -192,9 +180,7 @@ class ReplayBuffer:
         `frames` and `masks` are read-only views (write them out before the next call that stores), the rest
         copies.
         """
-        arrays: StateArrays = {"frames": self._frames.view(), "masks": self._masks.view()}
-        for view in arrays.values():
-            view.flags.writeable = False
+        arrays: StateArrays = {"frames": self.frames, "masks": self.masks}
         for name in self._small_names():
             arrays[name] = getattr(self, f"_{name}").copy()
         arrays["starts"] = self._starts[: self._count].copy()
@@ -269,7 +255,25 @@ class ReplayBuffer:
         self._starts[hole], self._position[moved] = moved, hole
         self._position[slot] = -1
 
-    def _gather_scalars(self, start: I64, path: I64, out: Batch) -> I64:
+    def _windows(self, indices: I64, out: Batch | Windows) -> I64:
+        """Fill all but the pixels of `out`; the slot of every frame, int64 [B, k+n]."""
+        check_array("indices", indices, np.int64, None)
+        check_out(out, self.spec, len(indices))
+        check_range(indices, self._count)
+        spec, start = self.spec, self._starts[indices].astype(np.int64)
+
+        def slots(relative: I64) -> I64:
+            ring = start[:, None] // spec.frames_per_env * spec.frames_per_env
+            return ring + (start[:, None] - ring + relative) % spec.frames_per_env
+
+        steps = self._fill_scalars(start, slots(np.arange(spec.n_step)[None]), out)
+        first = -self._offset[start].astype(np.int64)
+        window = slots(np.clip(np.arange(1 - spec.stack, spec.n_step + 1), first[:, None], steps[:, None]))
+        if spec.masks:
+            out.has_mask[:] = self._has_mask[window[:, spec.stack - 1 :]]
+        return window
+
+    def _fill_scalars(self, start: I64, path: I64, out: Batch | Windows) -> I64:
         """Fill action, reward and returns; the length of each window in steps: n, or up to its terminal."""
         out.action[:], out.reward[:] = self._action[start], self._reward[start]
         powers = self.spec.discount_powers()
@@ -283,3 +287,9 @@ class ReplayBuffer:
         out.nstep_return[:] = total
         out.bootstrap_discount[:] = np.where(alive, powers[-1], 0.0)
         return steps
+
+
+def _read_only(array: U8) -> U8:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -129,10 +129,38 @@ class Batch:
         return cls(**arrays)
 
 
+@dataclass(slots=True)
+class Windows:
+    """Caller-owned arrays that `locate` fills: where the frames of each sample are, and the rest of its `Batch`.
+
+    * slots: int64 [B, k+n], into `frames` and `masks` of the buffer, in the order of `Batch.frames`.
+    * has_mask, action, reward, nstep_return, bootstrap_discount: as in `Batch`.
+    """
+
+    slots: I64
+    has_mask: Bool
+    action: F32
+    reward: F32
+    nstep_return: F32
+    bootstrap_discount: F32
+
+    @classmethod
+    def empty(cls, spec: ReplaySpec, batch_size: int) -> Windows:
+        """Uninitialised arrays of the right shapes for `batch_size` samples of `spec`."""
+        arrays: StateArrays = {n: np.empty(shape, dtype) for n, dtype, shape in windows_layout(spec, batch_size)}
+        return cls(**arrays)
+
+
 class Replay(Protocol):
     """The interface both twins have; documented at `semore.replay.ReplayBuffer`."""
 
     spec: ReplaySpec
+
+    @property
+    def frames(self) -> U8: ...  # noqa: D102
+
+    @property
+    def masks(self) -> U8: ...  # noqa: D102
 
     def begin(self, env_ids: I64, frames: U8) -> I64: ...  # noqa: D102
 
@@ -153,6 +181,8 @@ class Replay(Protocol):
 
     def gather(self, indices: I64, out: Batch) -> None: ...  # noqa: D102
 
+    def locate(self, indices: I64, out: Windows) -> None: ...  # noqa: D102
+
     def stats(self) -> dict[str, int]: ...  # noqa: D102
 
     def state_arrays(self) -> StateArrays: ...  # noqa: D102
@@ -165,12 +195,22 @@ Layout = list[tuple[str, type[np.generic], tuple[int, ...]]]
 
 def batch_layout(spec: ReplaySpec, batch_size: int) -> Layout:
     """(name, dtype, shape) of each `Batch` array, in field order."""
-    channels, height, width = spec.frame_shape
-    count = spec.masks_per_sample
+    masks = (batch_size, spec.masks_per_sample, *spec.frame_shape[1:])
     return [
-        ("frames", np.uint8, (batch_size, spec.window, channels, height, width)),
-        ("masks", np.uint8, (batch_size, count, height, width)),
-        ("has_mask", np.bool_, (batch_size, count)),
+        ("frames", np.uint8, (batch_size, spec.window, *spec.frame_shape)),
+        ("masks", np.uint8, masks),
+        *_rows_layout(spec, batch_size),
+    ]
+
+
+def windows_layout(spec: ReplaySpec, batch_size: int) -> Layout:
+    """(name, dtype, shape) of each `Windows` array, in field order."""
+    return [("slots", np.int64, (batch_size, spec.window)), *_rows_layout(spec, batch_size)]
+
+
+def _rows_layout(spec: ReplaySpec, batch_size: int) -> Layout:
+    return [
+        ("has_mask", np.bool_, (batch_size, spec.masks_per_sample)),
         ("action", np.float32, (batch_size, spec.action_dim)),
         ("reward", np.float32, (batch_size,)),
         ("nstep_return", np.float32, (batch_size,)),
@@ -196,52 +236,3 @@ def state_layout(spec: ReplaySpec, sampleable: int) -> Layout:
         ("counters", np.int64, (4,)),
         ("window", np.int64, (2,)),
     ]
-
-
-def check_array(name: str, array: object, dtype: type[np.generic], shape: tuple[int, ...] | None) -> None:
-    """Refuse anything but a C-contiguous array of this dtype and shape (None: any one-dimensional shape).
-
-    Raises:
-        TypeError: not a numpy array, or another dtype.
-        ValueError: another shape, or strides that are not C-contiguous.
-    """
-    wanted = np.dtype(dtype)
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a numpy array of {wanted}, got {type(array).__name__}")
-    if array.dtype != wanted:
-        raise TypeError(f"{name} must be {wanted}, got {array.dtype}")
-    if shape is None and array.ndim != 1:
-        raise ValueError(f"{name} must have one dimension, got shape {array.shape}")
-    if shape is not None and array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous; pass numpy.ascontiguousarray({name})")
-
-
-def check_batch(out: Batch, spec: ReplaySpec, batch_size: int) -> None:
-    """Refuse a `Batch` whose arrays are read-only or do not fit; raises like `check_array`."""
-    for name, dtype, shape in batch_layout(spec, batch_size):
-        array = getattr(out, name)
-        check_array(f"out.{name}", array, dtype, shape)
-        if not array.flags.writeable:
-            raise ValueError(f"out.{name} must be writeable")
-
-
-def check_state(arrays: StateArrays, spec: ReplaySpec) -> None:
-    """Refuse arrays that were not saved by a buffer of this spec; raises like `check_array`."""
-    starts = arrays.get("starts")
-    layout = state_layout(spec, len(starts) if isinstance(starts, np.ndarray) and starts.ndim == 1 else 0)
-    names = {name for name, _, _ in layout}
-    if set(arrays) != names:
-        raise ValueError(f"arrays must hold exactly {sorted(names)}, differs in {sorted(names ^ set(arrays))}")
-    for name, dtype, shape in layout:
-        check_array(f"arrays[{name!r}]", arrays[name], dtype, shape)
-    if arrays["window"].tolist() != [spec.stack, spec.n_step]:
-        wanted, got = [spec.stack, spec.n_step], arrays["window"].tolist()
-        raise ValueError(f"arrays['window'] (stack, n_step) must be {wanted}, got {got}")
-    in_range = bool(np.all((arrays["starts"] >= 0) & (arrays["starts"] < spec.capacity)))
-    if not in_range or len(np.unique(arrays["starts"])) != len(arrays["starts"]):
-        raise ValueError(f"arrays['starts'] must be distinct slots in [0, {spec.capacity})")
-    for name in ("offset", "next_sequence"):
-        if np.any(arrays[name] < 0):
-            raise ValueError(f"arrays[{name!r}] must not be negative")

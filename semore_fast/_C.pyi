@@ -45,6 +45,20 @@ class ReplayBuffer:
         nstep_return: npt.NDArray[np.float32],
         bootstrap_discount: npt.NDArray[np.float32],
     ) -> None: ...
+    def locate(
+        self,
+        indices: npt.NDArray[np.int64],
+        slots: npt.NDArray[np.int64],
+        has_mask: npt.NDArray[np.bool_],
+        action: npt.NDArray[np.float32],
+        reward: npt.NDArray[np.float32],
+        nstep_return: npt.NDArray[np.float32],
+        bootstrap_discount: npt.NDArray[np.float32],
+    ) -> None: ...
+    @property
+    def frames(self) -> npt.NDArray[np.uint8]: ...
+    @property
+    def masks(self) -> npt.NDArray[np.uint8]: ...
     def stats(self) -> dict[str, int]: ...
     def state_arrays(self) -> dict[str, npt.NDArray[Any]]: ...
     def load_state_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> None: ...
@@ -137,11 +151,11 @@ def encoder_inputs(
     stack_frames: int,
     height: int,
     width: int,
+    store_frames: int,
     frames: int,
-    sample_stride_bytes: int,
-    frame_stride_bytes: int,
+    masks: int,
+    slots: int,
     shift: int,
-    mask: int,
     stack: int,
     residual: int,
     masked: int,
@@ -150,7 +164,10 @@ def encoder_inputs(
     bfloat16: bool,
     threads: int,
 ) -> None:
-    """Fill the encoders' inputs at the given addresses, 0 for none; `semore_fast.ops_cpp` checks what they hold."""
+    """Fill the encoders' inputs at the given addresses, 0 for none; `semore_fast.ops_cpp` checks what they hold.
+
+    Raises `ValueError` for a slot outside the store, before anything is read or written.
+    """
 
 def frames_instruction_set() -> str:
     """What this processor runs `encoder_inputs` with: "avx2" or "portable"."""

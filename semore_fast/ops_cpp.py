@@ -1,6 +1,6 @@
 """The C++ twin of `semore.ops.encoder_inputs`, for tensors on the CPU.
 
-Shape legend as in semore.ops: B batch, K frames in a stack, H and W image sides, C channels.
+Shape legend as in semore.ops: B batch, K frames in a stack, S frames in a store, H and W image sides.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from semore.ops import InputSpec
+from semore.ops import FrameStore, InputSpec
 
 _ABSENT = 0  # the extension's null address
 
@@ -28,24 +28,27 @@ def unsupported_reasons(device: torch.device) -> list[str]:
 
 
 def encoder_inputs(
-    frames_BKCHW: Tensor, shift_B2: Tensor | None, mask_BHW: Tensor | None, spec: InputSpec
+    store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: InputSpec
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Everything the encoders eat, byte for byte what `semore.ops.encoder_inputs` gives; see there.
 
+    Frames are read once, where they lie in the store.
+
     Args:
-        frames_BKCHW: uint8 [B, K, 3, H, W] on the CPU; frames may lie anywhere, a frame's pixels lie together.
+        store: uint8 [S, 3, H, W] and, if `spec.masked`, [S, H, W], on the CPU, contiguous.
+        slots_BK: int64 [B, K].
         shift_B2: int64 [B, 2], contiguous, or None.
-        mask_BHW: uint8 [B, H, W], contiguous; needed if `spec.masked`.
         spec: what is wanted; float32 or bfloat16.
 
     Raises:
         TypeError: wrong dtype or device.
-        ValueError: wrong shape or layout, an offset that is not finite, or a mask that is missing.
+        ValueError: wrong shape or layout, a slot outside the store, an offset that is not finite, or masks missing.
     """
     from semore_fast import _C
 
-    _check(frames_BKCHW, shift_B2, mask_BHW, spec)
-    batch, frames, _, height, width = frames_BKCHW.shape
+    _check(store, slots_BK, shift_B2, spec)
+    (batch, frames), (_, _, height, width) = slots_BK.shape, store.frames.shape
+    dense_slots_BK = slots_BK.contiguous()
 
     def empty(channels: int) -> Tensor:
         return torch.empty((batch, channels, height, width), dtype=spec.dtype, memory_format=torch.channels_last)
@@ -58,11 +61,11 @@ def encoder_inputs(
         stack_frames=frames,
         height=height,
         width=width,
-        frames=frames_BKCHW.data_ptr(),
-        sample_stride_bytes=frames_BKCHW.stride(0),
-        frame_stride_bytes=frames_BKCHW.stride(1),
+        store_frames=len(store.frames),
+        frames=store.frames.data_ptr(),
+        masks=_address(store.masks),
+        slots=dense_slots_BK.data_ptr(),
         shift=_address(shift_B2),
-        mask=_address(mask_BHW),
         stack=stack.data_ptr(),
         residual=_address(residual),
         masked=_address(masked),
@@ -74,23 +77,23 @@ def encoder_inputs(
     return stack, residual, masked
 
 
-def _check(frames_BKCHW: Tensor, shift_B2: Tensor | None, mask_BHW: Tensor | None, spec: InputSpec) -> None:
-    _check_tensor("frames", frames_BKCHW, torch.uint8)
-    if frames_BKCHW.ndim != 5 or frames_BKCHW.shape[2] != 3 or 0 in frames_BKCHW.shape:
-        raise ValueError(f"frames must have shape [B, K, 3, H, W] and not be empty, has {list(frames_BKCHW.shape)}")
-    batch, _, _, height, width = frames_BKCHW.shape
-    wanted_strides = (height * width, width, 1)
-    given = zip(frames_BKCHW.shape[2:], frames_BKCHW.stride()[2:], wanted_strides, strict=True)
-    if any(size > 1 and stride != wanted for size, stride, wanted in given):
-        raise ValueError(f"frames must be contiguous in [3, H, W], has strides {frames_BKCHW.stride()}")
+def _check(store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: InputSpec) -> None:
+    _check_tensor("store.frames", store.frames, torch.uint8)
+    if store.frames.ndim != 4 or store.frames.shape[1] != 3 or 0 in store.frames.shape:
+        raise ValueError(f"store.frames must have shape [S, 3, H, W] and not be empty, has {list(store.frames.shape)}")
+    size, _, height, width = store.frames.shape
+    _check_layout("store.frames", store.frames, (size, 3, height, width))
+    if store.masks is not None:
+        _check_tensor("store.masks", store.masks, torch.uint8)
+        _check_layout("store.masks", store.masks, (size, height, width))
+    elif spec.masked:
+        raise ValueError("masked inputs need a store with masks")
+    _check_tensor("slots", slots_BK, torch.int64)
+    if slots_BK.ndim != 2 or 0 in slots_BK.shape:
+        raise ValueError(f"slots must have shape [B, K] and not be empty, has {list(slots_BK.shape)}")
     if shift_B2 is not None:
         _check_tensor("shift", shift_B2, torch.int64)
-        _check_layout("shift", shift_B2, (batch, 2))
-    if spec.masked and mask_BHW is None:
-        raise ValueError("masked inputs need a mask")
-    if mask_BHW is not None:
-        _check_tensor("mask", mask_BHW, torch.uint8)
-        _check_layout("mask", mask_BHW, (batch, height, width))
+        _check_layout("shift", shift_B2, (len(slots_BK), 2))
     if spec.dtype not in (torch.float32, torch.bfloat16):
         raise TypeError(f"spec.dtype must be torch.float32 or torch.bfloat16, is {spec.dtype}")
     if not math.isfinite(spec.offset):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import psutil
 
-from semore.replay import Batch, Replay, ReplayBuffer, ReplaySpec
-from semore.replay_types import F32, I64, U8, Bool, StateArrays, check_state
+from semore.replay import Batch, Replay, ReplayBuffer, ReplaySpec, Windows
+from semore.replay_checks import check_state
+from semore.replay_types import F32, I64, U8, Bool, StateArrays
 
 KINDS = ("auto", "reference", "cpp")
 _MOST_THREADS = 4  # past this the copy waits for memory, not for cores
@@ -19,7 +20,7 @@ class CppReplayBuffer:
     """`semore.replay.ReplayBuffer` in C++: same calls, same bytes, same errors; see there for every argument.
 
     `gather` runs on `threads` threads. It and the storing calls release the GIL and take turns, so a guidance
-    thread may call `set_masks` while the learner gathers.
+    thread may call `set_masks` while the learner gathers. Whoever reads `frames` and `masks` in place takes no turn.
     """
 
     def __init__(self, spec: ReplaySpec, threads: int = 1) -> None:
@@ -42,6 +43,16 @@ class CppReplayBuffer:
     def __len__(self) -> int:
         """Transitions that can be sampled now."""
         return len(self._buffer)
+
+    @property
+    def frames(self) -> U8:
+        """The ring itself, read-only; the view keeps it alive."""
+        return self._buffer.frames
+
+    @property
+    def masks(self) -> U8:
+        """The masks beside `frames`, read-only; the view keeps them alive."""
+        return self._buffer.masks
 
     def begin(self, env_ids: I64, frames: U8) -> I64:
         """Start an episode in each environment; the ids of its frames."""
@@ -70,6 +81,18 @@ class CppReplayBuffer:
             indices,
             out.frames,
             out.masks,
+            out.has_mask,
+            out.action,
+            out.reward,
+            out.nstep_return,
+            out.bootstrap_discount,
+        )
+
+    def locate(self, indices: I64, out: Windows) -> None:
+        """Fill `out` with where the transitions at `indices` are."""
+        self._buffer.locate(
+            indices,
+            out.slots,
             out.has_mask,
             out.action,
             out.reward,

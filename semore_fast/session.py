@@ -87,10 +87,11 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     guidance, guidance_reason = build_guidance(config)
     collector = build_collector(config, evaluator, replay, guidance)
     stack.callback(collector.close)
+    feed = Feed(replay, config.sampling.batch_size, config.seed, device)
     chosen = {
         "device": f"{device.type}, {torch.get_num_threads()} threads",
         "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
-        "replay": replay_reason,
+        "replay": f"{replay_reason}; {feed.reason}",
         "guidance": guidance_reason,
     }
     for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices):
@@ -110,7 +111,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
         run=run,
         agent=agent,
         collector=collector,
-        feed=Feed(replay, spec, config.sampling.batch_size, config.seed, device),
+        feed=feed,
         evaluator=evaluator,
         metrics=metrics,
         tensorboard=tensorboard,

@@ -10,10 +10,9 @@ from semore.agents import Agent, make_agent
 from semore.batch import Draws, TensorBatch
 from semore.config import AgentConfig, SemoreConfig
 from semore.networks import TRUNKS
-from semore.ops import REFERENCE
+from semore.ops import REFERENCE, FrameStore
 from semore.representations import (
     EncoderConfig,
-    Guidance,
     Inputs,
     ObservationSpec,
     Representation,
@@ -50,17 +49,19 @@ def encoder_config(config: AgentConfig | None = None) -> EncoderConfig:
 
 
 def small_batch(spec: ObservationSpec | None = None, size: int = BATCH, seed: int = 2, **changes: Any) -> TensorBatch:
-    """Random frames with correlated neighbours, a block mask on every other sample, finite returns."""
+    """Random frames with correlated neighbours, a block mask on every other sample (the others' bytes say nothing)."""
     spec = spec or small_spec()
     g = torch.Generator().manual_seed(seed)
     side, count = spec.image_size, spec.stack + spec.n_step
     still = torch.randint(0, 256, (size, 1, 3, side, side), generator=g)
     moving = torch.randint(0, 256, (size, count, 3, side, side), generator=g)
-    mask = torch.zeros(size, side, side, dtype=torch.uint8)
+    mask = torch.full((size, side, side), 99, dtype=torch.uint8)
+    mask[::2] = 0
     mask[::2, side // 4 : -side // 4, side // 4 : -side // 4] = 200
+    store, slots = stored(((3 * still + moving) // 4).to(torch.uint8), mask, spec.stack)
     batch = TensorBatch(
-        frames=((3 * still + moving) // 4).to(torch.uint8),
-        mask=mask,
+        store=store,
+        slots=slots,
         has_mask=torch.arange(size) % 2 == 0,
         action=torch.rand(size, spec.action_dim, generator=g) * 2 - 1,
         reward=torch.randn(size, generator=g),
@@ -70,9 +71,22 @@ def small_batch(spec: ObservationSpec | None = None, size: int = BATCH, seed: in
     return replace(batch, **changes)
 
 
-def guidance(batch: TensorBatch) -> Guidance:
-    """The batch's masks."""
-    return Guidance(mask=batch.mask, present=batch.has_mask)
+def stored(frames: Tensor, masks: Tensor, stack: int) -> tuple[FrameStore, Tensor]:
+    """Windows [B, N, 3, H, W] and the masks [B, H, W] of their observations, strewn over a store of other things."""
+    g = torch.Generator().manual_seed(0)
+    batch, count, _, height, width = frames.shape
+    size = batch * count + 5
+    slots = torch.randperm(size, generator=g)[: batch * count].view(batch, count)
+    ring = torch.randint(0, 256, (size, 3, height, width), dtype=torch.uint8, generator=g)
+    beside = torch.randint(0, 256, (size, height, width), dtype=torch.uint8, generator=g)
+    ring[slots] = frames
+    beside[slots[:, stack - 1]] = masks
+    return FrameStore(ring, beside), slots
+
+
+def windows(batch: TensorBatch, first: int = 0, stack: int = 3) -> Tensor:
+    """Stacks [B, K, 3, H, W], from the window's frame `first` on."""
+    return batch.store.frames[batch.slots[:, first : first + stack]]
 
 
 def draws(agent: Agent, size: int = BATCH, seed: int = 3) -> Draws:
@@ -91,15 +105,17 @@ def prepared(
 ) -> Inputs:
     """What the streams eat of a batch, with or without its masks."""
     batch = batch or small_batch()
-    frames = batch.frames[:, frames_from : frames_from + representation.spec.stack]
-    return representation.prepare(frames, torch.float32, guidance=guidance(batch) if guided else None)
+    slots = batch.slots[:, frames_from : frames_from + representation.spec.stack]
+    return representation.prepare(batch.store, slots, torch.float32, has_mask=batch.has_mask if guided else None)
 
 
-def changed(batch: TensorBatch, index: int) -> TensorBatch:
-    """The batch with another mask on one sample."""
-    mask = batch.mask.clone()
-    mask[index] = torch.randint(0, 256, mask.shape[1:], dtype=torch.uint8)
-    return replace(batch, mask=mask)
+def changed(batch: TensorBatch, index: int, value: int | None = None, stack: int = 3) -> TensorBatch:
+    """The batch with other bytes for one sample's mask: all of one value, or random."""
+    assert batch.store.masks is not None
+    masks = batch.store.masks.clone()
+    shape, slot = masks.shape[1:], batch.slots[index, stack - 1]
+    masks[slot] = torch.randint(0, 256, shape, dtype=torch.uint8) if value is None else torch.tensor(value)
+    return replace(batch, store=FrameStore(batch.store.frames, masks))
 
 
 def update(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small import BATCH, draws, small_agent, small_batch, small_spec, update
+from small import BATCH, draws, small_agent, small_batch, small_spec, update, windows
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -188,7 +188,7 @@ def test_bfloat16_stays_finite_and_near_float32(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_acting(name):
-    agent, frames, noise = small_agent(name), small_batch().frames[:, :3], torch.randn(BATCH, 2)
+    agent, frames, noise = small_agent(name), windows(small_batch()), torch.randn(BATCH, 2)
     mean, sampled = agent.act(frames, None), agent.act(frames, noise)
     assert mean.shape == sampled.shape == (BATCH, 2)
     assert mean.dtype == sampled.dtype == torch.float32
@@ -203,7 +203,7 @@ def test_acting(name):
 
 def test_acting_reads_the_motion():
     """Swapping the older frames changes the action of a method with a motion stream."""
-    agent, frames = small_agent(), small_batch().frames[:, :3]
+    agent, frames = small_agent(), windows(small_batch())
     assert not torch.allclose(agent.act(frames, None), agent.act(frames[:, [1, 0, 2]], None), atol=1e-4)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small import BATCH, draws, guidance, small_agent, small_batch, update
+from small import BATCH, draws, prepared, small_agent, small_batch, update
 from torch import Tensor
 
 from semore.agents import Agent
@@ -14,8 +14,7 @@ from semore.batch import TensorBatch
 def bootstrap_by_hand(agent: Agent, batch: TensorBatch, noise: Tensor) -> Tensor:
     """R + discount (min Q'(z', a') - temperature log pi(a'|z'))."""
     with torch.no_grad():
-        frames = batch.frames[:, agent.spec.n_step : agent.spec.n_step + agent.spec.stack]
-        inputs = agent.representation.prepare(frames, torch.float32)
+        inputs = prepared(agent.representation, batch, agent.spec.n_step, guided=False)
         sample = agent.actor(agent.representation.encode(inputs).maps, noise)
         slow = agent.target_representation if agent.config.target_encoder else agent.representation
         q = agent.target_critic(slow.encode(inputs).feature, sample.action)
@@ -30,7 +29,7 @@ def test_critic_loss_is_equation_10(name, target_encoder):
     update(agent)  # now target and online networks differ
     batch, d = small_batch(), draws(agent, seed=4)
     target = bootstrap_by_hand(agent, batch, d.bootstrap_noise[0])
-    inputs = agent.representation.prepare(batch.frames[:, :3], torch.float32, guidance=guidance(batch))
+    inputs = prepared(agent.representation, batch)
     with torch.no_grad():
         feature = agent.representation.encode(inputs, agent.target_representation).feature
         q = agent.critic(feature, batch.action)
@@ -45,7 +44,7 @@ def test_actor_loss_is_equation_11():
     agent = small_agent(learning_rate=0.0)  # networks stand still, so that losses can be computed afterwards
     batch, d = small_batch(), draws(agent)
     metrics = agent.update(batch, d, True, False)
-    inputs = agent.representation.prepare(batch.frames[:, :3], torch.float32, guidance=guidance(batch))
+    inputs = prepared(agent.representation, batch)
     with torch.no_grad():
         encoded = agent.representation.encode(inputs)
         sample = agent.actor(encoded.maps, d.actor_noise)

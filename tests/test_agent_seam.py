@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small import BATCH, encoder_config, small_batch, small_config, small_spec
+from small import BATCH, encoder_config, prepared, small_batch, small_config, small_spec
 from torch import Tensor
 
 from semore.agents import Agent
@@ -33,9 +33,9 @@ class Recorder(PixelRepresentation):
         self.times: list[tuple[int, ...]] = []
         self.context: UpdateContext | None = None
 
-    def prepare(self, frames, dtype, shift=None, guidance=None):
-        self.times.append(tuple(frames[0, :, 0, 0, 0].tolist()))
-        return super().prepare(frames, dtype, shift, guidance)
+    def prepare(self, store, slots, dtype, shift=None, has_mask=None):
+        self.times.append(tuple(store.frames[slots[0], 0, 0, 0].tolist()))
+        return super().prepare(store, slots, dtype, shift, has_mask)
 
     def auxiliary_losses(self, context):
         self.context = context
@@ -46,7 +46,9 @@ def timed_batch(n_step: int):
     """Every pixel of frame t is 10 t."""
     batch = small_batch(small_spec(n_step=n_step))
     times = (torch.arange(3 + n_step) * 10).to(torch.uint8)
-    return replace(batch, frames=times[None, :, None, None, None].expand_as(batch.frames).contiguous())
+    frames = batch.store.frames.clone()
+    frames[batch.slots] = times[None, :, None, None, None]
+    return replace(batch, store=replace(batch.store, frames=frames))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_the_context_holds_the_observation_and_the_frame_after_it(n_step):
     agent.update(batch, agent.draw(BATCH, torch.Generator().manual_seed(0)), False, False)
     seen, encode = agent.representation.context, agent.representation.encode
     for encoded, first in ((seen.observation, 0), (seen.following, 1)):
-        inputs = agent.representation.prepare(batch.frames[:, first : first + 3], torch.float32)
+        inputs = prepared(agent.representation, batch, first, guided=False)
         assert torch.allclose(encoded.feature, encode(inputs).feature, atol=1e-6)
     assert seen.observation.feature.requires_grad
     assert not seen.following.feature.requires_grad
@@ -200,7 +202,7 @@ def test_intrinsic_reward_is_added_to_the_target():
 def test_auxiliary_losses_join_the_critics_in_one_step():
     plain, loser = agent_over(PixelRepresentation), agent_over(Loser)
     batch, d = small_batch(), one_view_draws()
-    inputs = plain.representation.prepare(batch.frames[:, :3], torch.float32)
+    inputs = prepared(plain.representation, batch)
     loss = 2.0 * plain.representation.encode(inputs).feature.square().mean()
     extra = torch.autograd.grad(loss, list(plain.representation.parameters()))
     plain.update(batch, d, False, False)
@@ -222,4 +224,4 @@ def test_after_update_is_called_once_per_update():
 def test_a_representation_must_say_how_it_encodes():
     bare = Representation(encoder_config(), small_spec(), REFERENCE)
     with pytest.raises(NotImplementedError, match=r"encode\(inputs, target\) -> Encoded"):
-        bare.encode(bare.prepare(small_batch().frames[:, :3], torch.float32))
+        bare.encode(prepared(bare))

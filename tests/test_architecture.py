@@ -22,14 +22,15 @@ NATIVE = sorted(p for kind in ("*.hpp", "*.cpp") for p in (ROOT / "csrc").rglob(
 MAY_USE = {
     "config": set(),
     "ops": set(),
-    "batch": set(),
+    "batch": {"ops"},
     "networks": set(),
     "temperature": set(),
     "losses": {"config"},
     "representations": {"batch", "config", "losses", "networks", "ops"},
     "agents": {"batch", "config", "networks", "ops", "representations", "temperature"},
     "replay_types": set(),
-    "replay": {"replay_types"},
+    "replay_checks": {"replay_types"},
+    "replay": {"replay_checks", "replay_types"},
     "guidance": set(),
     "admission": {"guidance"},
 }

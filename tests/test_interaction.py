@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from small import BATCH, build, changed, encoder_config, prepared, small_agent, small_batch, small_spec
+from small import BATCH, build, changed, encoder_config, prepared, small_agent, small_batch, small_spec, windows
 from torch import Tensor
 
 from semore.config import SemoreConfig
@@ -84,8 +84,8 @@ def test_attention_reduces_large_maps_and_leaves_small_ones(trunk, positions):
 
 def test_attention_picture_is_the_strength_of_what_is_added():
     agent = small_agent("semore")
-    representation, frames = agent.representation, small_batch().frames[:, :3]
-    inputs = representation.prepare(frames, torch.float32)
+    representation, frames = agent.representation, windows(small_batch())
+    inputs = prepared(representation, guided=False)
     added = representation.encode(inputs).maps[0] - representation.semantic_trunk(inputs.stack)
     assert torch.allclose(agent.attention(frames), added.norm(dim=1), atol=1e-5)
     assert small_agent("sac").attention(frames) is None

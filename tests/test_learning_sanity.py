@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small import small_agent, small_spec
+from small import small_agent, small_spec, stored
 from torch import Tensor
 
 from semore.batch import TensorBatch
@@ -27,9 +27,10 @@ def bandit_batch(generator: torch.Generator, size: int = 16) -> TensorBatch:
     action = torch.rand(size, 2, generator=generator) * 2 - 1
     reward = 1 - (action - BEST[side]).square().sum(1)
     frames = scenes(side)
+    store, slots = stored(frames, (frames[:, 2, 0] > 100).to(torch.uint8) * 255, SPEC.stack)
     return TensorBatch(
-        frames=frames,
-        mask=(frames[:, 2, 0] > 100).to(torch.uint8) * 255,
+        store=store,
+        slots=slots,
         has_mask=torch.rand(size, generator=generator) < 0.5,
         action=action,
         reward=reward,

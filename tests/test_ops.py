@@ -5,7 +5,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from semore.ops import REFERENCE, InputSpec, Ops, encoder_inputs, interaction, random_shift, ssim_distance
+from semore.ops import (
+    REFERENCE,
+    FrameStore,
+    InputSpec,
+    Ops,
+    as_store,
+    encoder_inputs,
+    interaction,
+    random_shift,
+    ssim_distance,
+)
 
 
 def input_spec(**changes) -> InputSpec:
@@ -14,6 +24,17 @@ def input_spec(**changes) -> InputSpec:
 
 def frames(batch: int = 3, stack: int = 3, height: int = 10, width: int = 12) -> Tensor:
     return torch.randint(0, 256, (batch, stack, 3, height, width), dtype=torch.uint8)
+
+
+def inputs_of(x: Tensor, shift: Tensor | None, mask: Tensor | None, spec: InputSpec):
+    """`encoder_inputs` of stacks [B, K, 3, H, W] and their newest frames' masks, all in a store in reverse order."""
+    store, slots = as_store(x)
+    masks = None
+    if mask is not None:
+        masks = torch.randint(0, 256, (len(store.frames), *mask.shape[1:]), dtype=torch.uint8)
+        masks[slots[:, -1]] = mask
+        masks = masks.flip(0)
+    return encoder_inputs(FrameStore(store.frames.flip(0), masks), slots.flip(0, 1), shift, spec)
 
 
 # random_shift
@@ -73,7 +94,7 @@ def test_encoder_inputs_equal_numpy(stack, shifted, residual):
     x = frames(stack=stack)
     mask = torch.randint(0, 256, (3, 10, 12), dtype=torch.uint8)
     shift = torch.tensor([[1, -2], [0, 3], [-4, 0]]) if shifted else None
-    got = encoder_inputs(x, shift, mask, input_spec(residual=residual, masked=True))
+    got = inputs_of(x, shift, mask, input_spec(residual=residual, masked=True))
     wanted = inputs_by_hand(
         x.numpy(), None if shift is None else shift.numpy(), mask.numpy(), 0.5, residual == "absolute"
     )
@@ -85,7 +106,7 @@ def test_encoder_inputs_equal_numpy(stack, shifted, residual):
 def test_residual_order_is_newest_first():
     x = torch.zeros(1, 3, 3, 4, 4, dtype=torch.uint8)
     x[:, 1], x[:, 2] = 51, 255
-    residual = encoder_inputs(x, None, None, input_spec())[1]
+    residual = inputs_of(x, None, None, input_spec())[1]
     assert torch.allclose(residual[0, :3], torch.tensor(204 / 255))
     assert torch.allclose(residual[0, 3:], torch.tensor(51 / 255))
 
@@ -93,26 +114,26 @@ def test_residual_order_is_newest_first():
 def test_negative_differences_do_not_wrap():
     x = torch.zeros(1, 2, 3, 4, 4, dtype=torch.uint8)
     x[:, 0] = 255
-    assert encoder_inputs(x, None, None, input_spec())[1].eq(-1).all()
-    assert encoder_inputs(x, None, None, input_spec(residual="absolute"))[1].eq(1).all()
+    assert inputs_of(x, None, None, input_spec())[1].eq(-1).all()
+    assert inputs_of(x, None, None, input_spec(residual="absolute"))[1].eq(1).all()
 
 
 def test_repeated_first_frame_has_zero_residual():
     x = frames(stack=1).expand(-1, 3, -1, -1, -1)
-    assert encoder_inputs(x, None, None, input_spec())[1].eq(0).all()
+    assert inputs_of(x, None, None, input_spec())[1].eq(0).all()
 
 
 def test_mask_extremes():
     x = frames()
     full, empty = torch.full((3, 10, 12), 255, dtype=torch.uint8), torch.zeros(3, 10, 12, dtype=torch.uint8)
-    stack, _, masked = encoder_inputs(x, None, full, input_spec(masked=True))
+    stack, _, masked = inputs_of(x, None, full, input_spec(masked=True))
     assert torch.allclose(stack, masked, atol=1e-7)
-    assert encoder_inputs(x, None, empty, input_spec(masked=True))[2].eq(-0.5).all()
+    assert inputs_of(x, None, empty, input_spec(masked=True))[2].eq(-0.5).all()
 
 
 def test_only_what_is_wanted_is_made():
     mask = torch.zeros(3, 10, 12, dtype=torch.uint8)
-    stack, residual, masked = encoder_inputs(frames(), None, mask, input_spec(residual="none"))
+    stack, residual, masked = inputs_of(frames(), None, mask, input_spec(residual="none"))
     assert stack is not None
     assert residual is None
     assert masked is None
@@ -121,8 +142,8 @@ def test_only_what_is_wanted_is_made():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_inputs_are_channels_last_in_the_wanted_type(dtype):
     x, mask = frames(), torch.randint(0, 256, (3, 10, 12), dtype=torch.uint8)
-    exact = encoder_inputs(x, None, mask, input_spec(masked=True))
-    for mine, wide in zip(encoder_inputs(x, None, mask, input_spec(masked=True, dtype=dtype)), exact, strict=True):
+    exact = inputs_of(x, None, mask, input_spec(masked=True))
+    for mine, wide in zip(inputs_of(x, None, mask, input_spec(masked=True, dtype=dtype)), exact, strict=True):
         assert mine.dtype == dtype
         assert mine.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(mine, wide.to(dtype))  # rounded once, at the end
@@ -131,13 +152,40 @@ def test_inputs_are_channels_last_in_the_wanted_type(dtype):
 def test_inputs_leave_the_frames_alone():
     x = frames()
     before = x.clone()
-    encoder_inputs(x, torch.ones(3, 2, dtype=torch.int64), None, input_spec())
+    encoder_inputs(*as_store(x), torch.ones(3, 2, dtype=torch.int64), input_spec())
     assert torch.equal(x, before)
 
 
-def test_masked_inputs_need_a_mask():
-    with pytest.raises(ValueError, match="need a mask"):
-        encoder_inputs(frames(), None, None, input_spec(masked=True))
+def test_masked_inputs_need_masks():
+    with pytest.raises(ValueError, match="need a store with masks"):
+        inputs_of(frames(), None, None, input_spec(masked=True))
+
+
+def test_slots_name_frames_in_any_order_and_more_than_once():
+    store = FrameStore(frames(4, 1)[:, 0], torch.randint(0, 256, (4, 10, 12), dtype=torch.uint8))
+    slots, spec = torch.tensor([[3, 3, 1], [0, 1, 3]]), input_spec(masked=True)
+    gathered, _ = as_store(store.frames[slots])
+    masks = torch.zeros(6, 10, 12, dtype=torch.uint8)
+    masks[[2, 5]] = store.masks[[1, 3]]
+    wanted = encoder_inputs(FrameStore(gathered.frames, masks), torch.arange(6).view(2, 3), None, spec)
+    for mine, theirs in zip(encoder_inputs(store, slots, None, spec), wanted, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("slot", [-1, 9])
+def test_a_slot_outside_the_store_is_refused(slot):
+    store, slots = as_store(frames())
+    slots[1, 2] = slot
+    with pytest.raises((IndexError, RuntimeError), match="out of"):
+        encoder_inputs(store, slots, None, input_spec())
+
+
+def test_a_store_of_stacks_gives_them_back():
+    x = frames()
+    store, slots = as_store(x)
+    assert torch.equal(store.frames[slots], x)
+    assert store.masks is None
+    assert store.frames.data_ptr() == x.data_ptr()
 
 
 # interaction

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from replay_model import Model
 
-from semore.replay import Batch, Replay, ReplayBuffer, ReplaySpec
+from semore.replay import Batch, Replay, ReplayBuffer, ReplaySpec, Windows
 from semore_fast.replay import CppReplayBuffer
 
 TWINS: list[Callable[[ReplaySpec], Replay]] = [ReplayBuffer, CppReplayBuffer]
@@ -47,6 +47,17 @@ def everything(buffer: Replay) -> Batch:
     out = Batch.empty(buffer.spec, len(buffer))
     buffer.gather(np.arange(len(buffer)), out)
     return out
+
+
+def read_in_place(buffer: Replay) -> Batch:
+    """The same without `gather`: located, then read in the ring; zeros where a mask is absent, as there."""
+    at = Windows.empty(buffer.spec, len(buffer))
+    buffer.locate(np.arange(len(buffer)), at)
+    masks = np.zeros((len(buffer), 0, *buffer.spec.frame_shape[1:]), np.uint8)
+    if buffer.spec.masks:
+        masks = buffer.masks[at.slots[:, buffer.spec.stack - 1 :]] * at.has_mask[..., None, None]
+    rows = {field.name: getattr(at, field.name) for field in fields(Windows) if field.name != "slots"}
+    return Batch(frames=buffer.frames[at.slots], masks=masks, **rows)
 
 
 def digest(buffer: Replay) -> str:
@@ -144,6 +155,8 @@ class Twins:
         assert reference.stats() == cpp.stats()
         batch = everything(reference)
         assert_same_batch(batch, everything(cpp))
+        for buffer in self.buffers:
+            assert_same_batch(batch, read_in_place(buffer))
         self.model.check(len(reference), batch)
 
 
@@ -235,6 +248,42 @@ def test_a_restored_buffer_holds_nothing_from_its_future(make: Callable[[ReplayS
     assert_same_batch(everything(buffer), past)
 
 
+@pytest.mark.parametrize("make", TWINS)
+def test_the_ring_can_be_read_in_place_but_not_written(make: Callable[[ReplaySpec], Replay]) -> None:
+    spec = ReplaySpec(20, 2, (3, 2, 2), 2)
+    buffer = make(spec)
+    frames, masks = buffer.frames, buffer.masks
+    assert frames.shape == (20, 3, 2, 2)
+    assert masks.shape == (20, 2, 2)
+    fill(buffer, 30)  # a view taken before shows what is stored later
+    np.testing.assert_array_equal(frames, buffer.state_arrays()["frames"])
+    np.testing.assert_array_equal(masks, buffer.state_arrays()["masks"])
+    assert np.shares_memory(frames, buffer.frames)
+    for view in (frames, masks):
+        with pytest.raises(ValueError, match="read-only"):
+            view[0] = 1
+    before = frames.copy()
+    del buffer
+    np.testing.assert_array_equal(frames, before)
+    assert make(replace(spec, masks=False)).masks.shape == (0, 2, 2)
+
+
+@pytest.mark.parametrize("make", TWINS)
+def test_located_slots_keep_their_frames_until_the_next_frame_is_stored(make: Callable[[ReplaySpec], Replay]) -> None:
+    spec = ReplaySpec(12, 1, (1, 2, 2), 1)
+    buffer = make(spec)
+    fill(buffer, 30, episode_length=100)
+    at, frames = Windows.empty(spec, len(buffer)), buffer.frames
+    buffer.locate(np.arange(len(buffer)), at)
+    seen = frames[at.slots]
+    buffer.set_masks(np.array([30]), np.ones((1, 2, 2), np.uint8))
+    everything(buffer)
+    np.testing.assert_array_equal(frames[at.slots], seen)
+    no, frame = np.zeros(1, np.bool_), np.full((1, 1, 2, 2), 3, np.uint8)
+    buffer.add(np.zeros(1, np.int64), np.zeros((1, 1), np.float32), np.zeros(1, np.float32), no, no, frame, ~no)
+    assert not np.array_equal(frames[at.slots], seen)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(3, 64, 64), (3, 61, 67), (1, 16, 16)])
 @pytest.mark.parametrize("misaligned", [False, True])
@@ -280,6 +329,7 @@ def valid_calls(buffer: Replay) -> dict[str, dict[str, np.ndarray | Batch]]:
         },
         "set_masks": {"frame_ids": np.array([2]), "masks": np.ones((1, *spec.frame_shape[1:]), np.uint8)},
         "gather": {"indices": np.array([0, 1]), "out": Batch.empty(spec, 2)},
+        "locate": {"indices": np.array([0, 1]), "out": Windows.empty(spec, 2)},
     }
 
 
@@ -324,6 +374,8 @@ def bad_values() -> list[tuple[str, str, object]]:
         ("set_masks", "frame_ids", np.array([-2])),
         ("gather", "indices", np.array([0, 4])),
         ("gather", "indices", np.array([-1, 0])),
+        ("locate", "indices", np.array([0, 4])),
+        ("locate", "indices", np.array([-1, 0])),
     ]
 
 
@@ -352,21 +404,22 @@ def test_bad_arguments_are_refused_by_both_alike_and_change_nothing() -> None:
         assert name in messages.pop(), (method, name)
 
 
-def test_a_batch_that_does_not_fit_is_refused_by_both_alike() -> None:
+@pytest.mark.parametrize(("method", "kind"), [("gather", Batch), ("locate", Windows)])
+def test_a_batch_that_does_not_fit_is_refused_by_both_alike(method: str, kind: type[Batch] | type[Windows]) -> None:
     spec = ReplaySpec(20, 2, (3, 2, 2), 2)
     buffers = [make(spec) for make in TWINS]
     for buffer in buffers:
         valid_calls(buffer)
     indices = np.array([0, 1])
-    good = Batch.empty(spec, 2)
-    cases = [case for f in fields(Batch) for case in broken(f.name, getattr(good, f.name))]
-    for field in fields(Batch):
+    good = kind.empty(spec, 2)
+    cases = [case for f in fields(kind) for case in broken(f.name, getattr(good, f.name))]
+    for field in fields(kind):
         frozen = getattr(good, field.name).copy()
         frozen.flags.writeable = False
         cases.append((field.name, frozen, ValueError))
     for name, value, error in cases:
         arguments = {"indices": indices, "out": replace(good, **{name: value})}
-        messages = {refusal(buffer, "gather", arguments, error) for buffer in buffers}
+        messages = {refusal(buffer, method, arguments, error) for buffer in buffers}
         assert len(messages) == 1, messages
         assert f"out.{name}" in messages.pop()
 

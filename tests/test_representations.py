@@ -10,7 +10,6 @@ from small import (
     build,
     changed,
     draws,
-    guidance,
     prepared,
     small_agent,
     small_batch,
@@ -207,11 +206,31 @@ def outcome(representation: Representation, batch) -> list[Tensor]:
     return [context.observation.feature, *losses, *(g for g in gradients if g is not None)]
 
 
-def test_the_mask_of_an_unmasked_sample_changes_nothing():
-    representation, batch = build(), small_batch()
+@pytest.mark.parametrize("value", [0, 1, 255, None])
+@pytest.mark.parametrize("knowledge", ["online", "gradient"])
+def test_the_mask_of_an_unmasked_sample_changes_nothing(value, knowledge):
+    """In the replay ring it is the mask of a frame overwritten since."""
+    representation, batch = build(SemoreConfig(knowledge=knowledge)), small_batch()
     assert not batch.has_mask[1]
-    for before, after in zip(outcome(representation, batch), outcome(representation, changed(batch, 1)), strict=True):
+    other = changed(batch, 1, value)
+    assert not torch.equal(other.store.masks, batch.store.masks)
+    for before, after in zip(outcome(representation, batch), outcome(representation, other), strict=True):
         assert torch.equal(before, after)
+
+
+def test_masks_beside_frames_that_are_not_the_newest_change_nothing():
+    representation, batch = build(), small_batch()
+    masks = torch.full_like(batch.store.masks, 77)
+    masks[batch.slots[:, 2]] = batch.store.masks[batch.slots[:, 2]]
+    other = replace(batch, store=replace(batch.store, masks=masks))
+    for before, after in zip(outcome(representation, batch), outcome(representation, other), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_a_method_that_needs_masks_refuses_a_store_without():
+    batch = small_batch()
+    with pytest.raises(ValueError, match="masked inputs need a store with masks"):
+        prepared(build(), replace(batch, store=replace(batch.store, masks=None)))
 
 
 def test_the_mask_of_a_masked_sample_changes_its_feature_and_the_loss():
@@ -253,8 +272,9 @@ def test_guidance_is_ignored_where_no_mask_is_used():
 def test_masks_follow_the_random_shift_of_their_frames():
     representation, batch = build(), small_batch()
     shift = torch.tensor([[2, -3]] * BATCH)
-    moved = representation.prepare(batch.frames[:, :3], torch.float32, shift, guidance(batch))
-    still = representation.prepare(batch.frames[:, :3], torch.float32, None, guidance(batch))
+    slots = batch.slots[:, :3]
+    moved = representation.prepare(batch.store, slots, torch.float32, shift, batch.has_mask)
+    still = representation.prepare(batch.store, slots, torch.float32, None, batch.has_mask)
     assert torch.equal(moved.masked[:, :, 8:-8, 8:-8], still.masked[:, :, 10:-6, 5:-11])
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from semore.agents import Agent
+from semore.batch import TensorBatch
 from semore_fast import checkpoint
 from semore_fast.config import PRESETS, RunConfig, to_dict
 from semore_fast.errors import UserError
 from semore_fast.evaluation import evaluate_run
+from semore_fast.feed import Feed
 from semore_fast.progress import Progress
+from semore_fast.replay import CppReplayBuffer
 from semore_fast.rundir import RunDirectory
 from semore_fast.session import _start_or_restore, build, run_session
 from semore_fast.trainer import Parts, Trainer
@@ -139,6 +145,40 @@ def test_the_other_scenarios_train_too(tmp_path: Path, scenario: str) -> None:
     parts, trainer = train(tiny(tmp_path / "run", scenario=scenario, frames=200, agent="semore"))
     assert trainer.updates > 0
     assert parts.collector.guidance.stats()["answered"] > 0
+
+
+def test_no_frame_is_stored_while_a_minibatch_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its frames are read in the ring, also by the actor's and the target's passes of one update."""
+    in_use, stored = False, 0
+    sample, update = Feed.sample, Agent.update
+
+    def sampled(self: Feed) -> TensorBatch:
+        nonlocal in_use
+        in_use = True
+        return sample(self)
+
+    def updated(self: Agent, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        nonlocal in_use
+        metrics = update(self, *args, **kwargs)
+        in_use = False
+        return metrics
+
+    def watched(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            nonlocal stored
+            assert not in_use
+            stored += 1
+            return method(*args)
+
+        return call
+
+    monkeypatch.setattr(Feed, "sample", sampled)
+    monkeypatch.setattr(Agent, "update", updated)
+    for name in ("begin", "add", "set_masks", "load_state_arrays"):
+        monkeypatch.setattr(CppReplayBuffer, name, watched(getattr(CppReplayBuffer, name)))
+    _, trainer = train(tiny(tmp_path / "run", envs=2))
+    assert trainer.updates > 50
+    assert stored > 50
 
 
 def test_guided_run_stores_masks_and_screens(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 // ReplayBuffer for Python: checks types and shapes, releases the GIL, calls csrc/replay_buffer.hpp.
+#include "arrays.hpp"
 #include "replay_buffer.hpp"
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <memory>
@@ -10,71 +9,10 @@
 #include <utility>
 #include <vector>
 
-namespace py = pybind11;
-
 namespace semore {
 namespace {
 
-using Shape = std::vector<py::ssize_t>;
 using Unlocked = py::gil_scoped_release;
-
-std::string text(py::handle object) { return py::str(object); }
-
-std::string text(const Shape& shape) {
-    py::tuple tuple(shape.size());
-    for (std::size_t i = 0; i < shape.size(); ++i) tuple[i] = shape[i];
-    return text(tuple);
-}
-
-// The messages are those of semore.replay_types.check_array.
-template <typename T>
-py::array as_array(const char* name, py::handle object) {
-    const py::dtype wanted = py::dtype::of<T>();
-    if (!py::isinstance<py::array>(object)) {
-        throw py::type_error(std::string(name) + " must be a numpy array of " + text(wanted) + ", got " +
-                             text(py::type::of(object).attr("__name__")));
-    }
-    py::array array = py::reinterpret_borrow<py::array>(object);
-    if (!py::isinstance<py::array_t<T>>(array)) {
-        throw py::type_error(std::string(name) + " must be " + text(wanted) + ", got " + text(array.dtype()));
-    }
-    return array;
-}
-
-void require_contiguous(const char* name, const py::array& array) {
-    if (!(array.flags() & py::array::c_style)) {
-        throw py::value_error(std::string(name) + " must be C-contiguous; pass numpy.ascontiguousarray(" + name + ")");
-    }
-}
-
-template <typename T>
-py::array checked(const char* name, py::handle object, const Shape& shape) {
-    py::array array = as_array<T>(name, object);
-    const Shape got(array.shape(), array.shape() + array.ndim());
-    if (got != shape) {
-        throw py::value_error(std::string(name) + " must have shape " + text(shape) + ", got " + text(got));
-    }
-    require_contiguous(name, array);
-    return array;
-}
-
-py::array checked_ids(const char* name, py::handle object) {
-    py::array array = as_array<std::int64_t>(name, object);
-    if (array.ndim() != 1) {
-        throw py::value_error(std::string(name) + " must have one dimension, got shape " +
-                              text(Shape(array.shape(), array.shape() + array.ndim())));
-    }
-    require_contiguous(name, array);
-    return array;
-}
-
-template <typename T>
-const T* read(const py::array& array) {
-    return static_cast<const T*>(array.data());
-}
-
-// bool arrays hold one byte per value.
-const std::uint8_t* read_flags(const py::array& array) { return static_cast<const std::uint8_t*>(array.data()); }
 
 template <typename T>
 py::array_t<T> copied(const std::vector<T>& values, const Shape& shape) {
@@ -135,23 +73,40 @@ public:
         return buffer_.set_masks(ids.size(), read<std::int64_t>(ids), read<std::uint8_t>(images));
     }
 
-    // Field by field as semore.replay.Batch.
+    // Field by field as semore.replay_types.Batch.
     void gather(py::handle indices, py::handle frames, py::handle masks, py::handle has_mask, py::handle action,
                 py::handle reward, py::handle nstep_return, py::handle bootstrap_discount) {
-        const ReplaySpec& spec = buffer_.spec();
         const py::array index = checked_ids("indices", indices);
-        const py::ssize_t count = index.size(), kept = spec.mask_bytes > 0 ? spec.n_step + 1 : 0;
-        const BatchPointers out{
-            write<std::uint8_t>("out.frames", frames, {count, spec.window(), frame_[0], frame_[1], frame_[2]}),
-            write<std::uint8_t>("out.masks", masks, {count, kept, mask_[0], mask_[1]}),
-            reinterpret_cast<std::uint8_t*>(write<bool>("out.has_mask", has_mask, {count, kept})),
-            write<float>("out.action", action, {count, spec.action_dim}),
-            write<float>("out.reward", reward, {count}),
-            write<float>("out.nstep_return", nstep_return, {count}),
-            write<float>("out.bootstrap_discount", bootstrap_discount, {count}),
-        };
+        const py::ssize_t count = index.size(), window = buffer_.spec().window();
+        const Shape frames_shape{count, window, frame_[0], frame_[1], frame_[2]};
+        const auto frames_out = write<std::uint8_t>("out.frames", frames, frames_shape);
+        const auto masks_out = write<std::uint8_t>("out.masks", masks, {count, masks_kept(), mask_[0], mask_[1]});
+        const RowPointers rows = write_rows(count, has_mask, action, reward, nstep_return, bootstrap_discount);
         const Unlocked unlocked;
-        buffer_.gather(count, read<std::int64_t>(index), out);
+        buffer_.gather(count, read<std::int64_t>(index), frames_out, masks_out, rows);
+    }
+
+    // Field by field as semore.replay_types.Windows.
+    void locate(py::handle indices, py::handle slots, py::handle has_mask, py::handle action, py::handle reward,
+                py::handle nstep_return, py::handle bootstrap_discount) {
+        const py::array index = checked_ids("indices", indices);
+        const py::ssize_t count = index.size();
+        const auto slots_out = write<std::int64_t>("out.slots", slots, {count, buffer_.spec().window()});
+        const RowPointers rows = write_rows(count, has_mask, action, reward, nstep_return, bootstrap_discount);
+        const Unlocked unlocked;
+        buffer_.locate(count, read<std::int64_t>(index), slots_out, rows);
+    }
+
+    // `self` keeps the buffer alive for as long as its views.
+    static py::array frames(py::object self) {
+        const auto& binding = self.cast<const Binding&>();
+        return view(binding.buffer_.frames(), rows(binding.buffer_.spec().capacity, binding.frame_), self);
+    }
+
+    static py::array masks(py::object self) {
+        const auto& binding = self.cast<const Binding&>();
+        const ReplaySpec& spec = binding.buffer_.spec();
+        return view(binding.buffer_.masks(), rows(spec.mask_bytes > 0 ? spec.capacity : 0, binding.mask_), self);
     }
 
     std::int64_t size() const { return buffer_.size(); }
@@ -167,22 +122,21 @@ public:
         return stats;
     }
 
-    // `self` keeps the buffer alive for as long as its views.
     static py::dict state_arrays(py::object self) {
         const auto& binding = self.cast<const Binding&>();
         const ReplaySpec& spec = binding.buffer_.spec();
         const ReplayState state = binding.buffer_.state();
         const ReplayCounters& counters = state.counters;
-        const Shape frames{spec.capacity}, masks{spec.mask_bytes > 0 ? spec.capacity : 0}, envs{spec.num_envs};
+        const Shape per_frame{spec.capacity}, envs{spec.num_envs};
         py::dict arrays;
-        arrays["frames"] = view(binding.buffer_.frames(), rows(frames[0], binding.frame_), self);
-        arrays["masks"] = view(binding.buffer_.masks(), rows(masks[0], binding.mask_), self);
+        arrays["frames"] = frames(self);
+        arrays["masks"] = masks(self);
         arrays["has_mask"] = copied_flags(state.has_mask);
         arrays["action"] = copied(state.action, {spec.capacity, spec.action_dim});
-        arrays["reward"] = copied(state.reward, frames);
+        arrays["reward"] = copied(state.reward, per_frame);
         arrays["terminated"] = copied_flags(state.terminated);
         arrays["admitted"] = copied_flags(state.admitted);
-        arrays["offset"] = copied(state.offset, frames);
+        arrays["offset"] = copied(state.offset, per_frame);
         arrays["starts"] = copied(state.starts, {static_cast<py::ssize_t>(state.starts.size())});
         arrays["next_sequence"] = copied(state.next_sequence, envs);
         arrays["open"] = copied_flags(state.open);
@@ -192,7 +146,7 @@ public:
         return arrays;
     }
 
-    // The caller, semore_fast.replay, has run semore.replay_types.check_state.
+    // The caller, semore_fast.replay, has run semore.replay_checks.check_state.
     void load_state_arrays(const py::dict& arrays) {
         const auto get = [&](const char* name) { return py::array(arrays[name]); };
         const auto flags = [&](const char* name) {
@@ -217,17 +171,21 @@ public:
     }
 
 private:
+    py::ssize_t masks_kept() const { return buffer_.spec().mask_bytes > 0 ? buffer_.spec().n_step + 1 : 0; }
+
+    RowPointers write_rows(py::ssize_t count, py::handle has_mask, py::handle action, py::handle reward,
+                           py::handle nstep_return, py::handle bootstrap_discount) const {
+        return {reinterpret_cast<std::uint8_t*>(write<bool>("out.has_mask", has_mask, {count, masks_kept()})),
+                write<float>("out.action", action, {count, buffer_.spec().action_dim}),
+                write<float>("out.reward", reward, {count}),
+                write<float>("out.nstep_return", nstep_return, {count}),
+                write<float>("out.bootstrap_discount", bootstrap_discount, {count})};
+    }
+
     static Shape rows(py::ssize_t count, const Shape& each) {
         Shape shape{count};
         shape.insert(shape.end(), each.begin(), each.end());
         return shape;
-    }
-
-    template <typename T>
-    static T* write(const char* name, py::handle object, const Shape& shape) {
-        py::array array = checked<T>(name, object, shape);
-        if (!array.writeable()) throw py::value_error(std::string(name) + " must be writeable");
-        return static_cast<T*>(array.mutable_data());
     }
 
     template <typename T>
@@ -271,6 +229,9 @@ void bind_replay(py::module_& m) {
         .def("add", &Binding::add)
         .def("set_masks", &Binding::set_masks)
         .def("gather", &Binding::gather)
+        .def("locate", &Binding::locate)
+        .def_property_readonly("frames", &Binding::frames)
+        .def_property_readonly("masks", &Binding::masks)
         .def("stats", &Binding::stats)
         .def("state_arrays", &Binding::state_arrays)
         .def("load_state_arrays", &Binding::load_state_arrays)

@@ -1,4 +1,4 @@
-// Both kernel sets against one formula written pixel by pixel, in memory of exactly the size asked for. Run under ASan,
+// Every kernel set against one formula written pixel by pixel, in memory of exactly the size asked for. Run under ASan,
 // UBSan and TSan.
 #include "frames.hpp"
 
@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 using namespace semore;
@@ -48,7 +50,7 @@ float times(float a, float b) {
 }
 
 struct Case {
-    std::int64_t batch, stack, height, width, window;  // window: frames from one sample to the next
+    std::int64_t batch, stack, height, width, held;
     bool shifted, masked, absolute;
     int threads;
 };
@@ -56,11 +58,13 @@ struct Case {
 template <class T>
 struct Fixture {
     explicit Fixture(const Case& c, std::mt19937& random)
-        : c(c), frames(((c.batch - 1) * c.window + c.stack) * 3 * c.height * c.width),
-          mask(c.batch * c.height * c.width), shift(2 * c.batch), stack(3 * c.stack * mask.count),
-          residual(3 * (c.stack - 1) * mask.count), masked(stack.count) {
+        : c(c), frames(c.held * 3 * c.height * c.width), masks(c.held * c.height * c.width),
+          slots(c.batch * c.stack), shift(2 * c.batch), stack(3 * c.stack * c.batch * c.height * c.width),
+          residual(stack.count / c.stack * (c.stack - 1)), masked(stack.count) {
         for (std::int64_t i = 0; i < frames.count; ++i) frames.data[i] = static_cast<std::uint8_t>(random());
-        for (std::int64_t i = 0; i < mask.count; ++i) mask.data[i] = static_cast<std::uint8_t>(random());
+        for (std::int64_t i = 0; i < masks.count; ++i) masks.data[i] = static_cast<std::uint8_t>(random());
+        for (std::int64_t i = 0; i < slots.count; ++i) slots.data[i] = static_cast<std::int64_t>(random() % c.held);
+        slots.data[0] = c.held - 1;
         const std::int64_t reach = c.width + 3;
         for (std::int64_t i = 0; i < shift.count; ++i)
             shift.data[i] = static_cast<std::int64_t>(random() % (2 * reach + 1)) - reach;
@@ -68,12 +72,17 @@ struct Fixture {
     }
 
     void run(const RowKernels<T>& rows) {
-        const std::int64_t frame = 3 * c.height * c.width;
-        const FrameBatch in{c.batch, c.stack, c.height, c.width, frames.data.get(), c.window * frame, frame,
-                            c.shifted ? shift.data.get() : nullptr, c.masked ? mask.data.get() : nullptr};
-        const EncoderInputs<T> out{stack.data.get(), residual.count ? residual.data.get() : nullptr,
-                                   c.masked ? masked.data.get() : nullptr};
-        encoder_inputs(in, out, offset, c.absolute, c.threads, rows);
+        encoder_inputs(in(), out(), offset, c.absolute, c.threads, rows);
+    }
+
+    FrameBatch in() const {
+        return {c.batch, c.stack, c.height, c.width, c.held, frames.data.get(), c.masked ? masks.data.get() : nullptr,
+                slots.data.get(), c.shifted ? shift.data.get() : nullptr};
+    }
+
+    EncoderInputs<T> out() const {
+        return {stack.data.get(), residual.count ? residual.data.get() : nullptr,
+                c.masked ? masked.data.get() : nullptr};
     }
 
     std::int64_t source_pixel(std::int64_t sample, std::int64_t y, std::int64_t x) const {
@@ -85,7 +94,7 @@ struct Fixture {
     }
 
     int level(std::int64_t sample, std::int64_t frame, std::int64_t colour, std::int64_t pixel) const {
-        return frames.data[((sample * c.window + frame) * 3 + colour) * c.height * c.width + pixel];
+        return frames.data[(slots.data[sample * c.stack + frame] * 3 + colour) * c.height * c.width + pixel];
     }
 
     void check() const {
@@ -96,7 +105,8 @@ struct Fixture {
 
     void check_pixel(std::int64_t sample, std::int64_t y, std::int64_t x) const {
         const std::int64_t to = (sample * c.height + y) * c.width + x, from = source_pixel(sample, y, x);
-        const float unit = 1.0 / 255, m = times(mask.data[sample * c.height * c.width + from], unit);
+        const std::int64_t newest = slots.data[(sample + 1) * c.stack - 1];
+        const float unit = 1.0 / 255, m = times(masks.data[newest * c.height * c.width + from], unit);
         for (std::int64_t frame = 0; frame < c.stack; ++frame)
             for (std::int64_t colour = 0; colour < 3; ++colour) {
                 const std::int64_t at = (to * c.stack + frame) * 3 + colour;
@@ -112,8 +122,8 @@ struct Fixture {
     }
 
     Case c;
-    Exact<std::uint8_t> frames, mask;
-    Exact<std::int64_t> shift;
+    Exact<std::uint8_t> frames, masks;
+    Exact<std::int64_t> slots, shift;
     Exact<T> stack, residual, masked;
 };
 
@@ -124,6 +134,7 @@ void check_case(const Case& c, std::mt19937& random, const RowKernels<T>& rows) 
     fixture.check();
 }
 
+// The addresses of exact blocks differ, so that rows begin at every place of a cache line.
 template <class T>
 void check_kernels(const RowKernels<T>& rows) {
     std::mt19937 random(7);
@@ -131,24 +142,56 @@ void check_kernels(const RowKernels<T>& rows) {
         for (const std::int64_t stack : {1, 2, 3, 4})
             for (int flags = 0; flags < 8; ++flags) {
                 const bool shifted = flags & 1, masked = flags & 2, absolute = flags & 4;
-                check_case({3, stack, 4, width, stack + flags % 3, shifted, masked, absolute, 1}, random, rows);
+                check_case({3, stack, 4, width, 1 + flags % 5, shifted, masked, absolute, 1}, random, rows);
             }
     for (const int threads : {2, 3, 8})
-        check_case({5, 3, 8, 20, 6, true, true, false, threads}, random, rows);
+        check_case({21, 3, 8, 20, 6, true, true, false, threads}, random, rows);
+}
+
+template <class T>
+void check_all_kernels() {
+    for (const bool streaming : {false, true})
+        for (const RowKernels<T>& rows : usable_kernels<T>(streaming)) check_kernels(rows);
 }
 
 void test_an_empty_batch_writes_nothing() {
-    const FrameBatch in{0, 3, 4, 4, nullptr, 0, 0, nullptr, nullptr};
-    encoder_inputs(in, EncoderInputs<float>{nullptr, nullptr, nullptr}, offset, false, 2, best_kernels<float>());
+    const FrameBatch in{0, 3, 4, 4, 0, nullptr, nullptr, nullptr, nullptr};
+    encoder_inputs(in, EncoderInputs<float>{nullptr, nullptr, nullptr}, offset, false, 2, portable::kernels<float>());
+}
+
+void test_a_slot_outside_the_store_is_named_before_anything_is_written() {
+    std::mt19937 random(7);
+    for (const std::int64_t slot : {std::int64_t{-1}, std::int64_t{4}, INT64_MAX, INT64_MIN}) {
+        Fixture<float> fixture({3, 2, 4, 5, 4, false, true, false, 2}, random);
+        const std::vector<float> before(fixture.stack.data.get(), fixture.stack.data.get() + fixture.stack.count);
+        fixture.slots.data[5] = slot;
+        std::string message;
+        try {
+            fixture.run(portable::kernels<float>());
+        } catch (const std::invalid_argument& error) {
+            message = error.what();
+        }
+        CHECK(message == "slots[2, 1] must be in [0, 4), is " + std::to_string(slot));
+        CHECK(std::memcmp(before.data(), fixture.stack.data.get(), before.size() * sizeof(float)) == 0);
+    }
+}
+
+void test_only_large_outputs_stream() {
+    const FrameBatch in{64, 3, 64, 64, 1, nullptr, nullptr, nullptr, nullptr};
+    float some;
+    CHECK(streams(in, EncoderInputs<float>{&some, &some, nullptr}) == (64 * 64 * 64 * 15 * 4 >= 16 << 20));
+    CHECK(!streams(in, EncoderInputs<float>{&some, nullptr, nullptr}));
+    CHECK(streams(in, EncoderInputs<float>{&some, nullptr, &some}));
 }
 
 }  // namespace
 
 int main() {
-    check_kernels(portable::kernels<float>());
-    check_kernels(portable::kernels<std::uint16_t>());
-    check_kernels(best_kernels<float>());
-    check_kernels(best_kernels<std::uint16_t>());
+    check_all_kernels<float>();
+    check_all_kernels<std::uint16_t>();
     test_an_empty_batch_writes_nothing();
-    std::printf("frames: portable and %s kernels agree with the formula\n", best_kernels<float>().name);
+    test_a_slot_outside_the_store_is_named_before_anything_is_written();
+    test_only_large_outputs_stream();
+    std::puts("frames: these kernels agree with the formula:");
+    for (const auto& rows : usable_kernels<float>(false)) std::printf("  %s\n", rows.name);
 }

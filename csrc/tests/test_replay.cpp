@@ -3,12 +3,15 @@
 #include "replay_buffer.hpp"
 
 #include "check.hpp"
+#include "replay_arrays.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -29,26 +32,6 @@ void check_refused(const Call& call, const std::string& name) {
     }
     CHECK(!"accepted");
 }
-
-// Arrays of exactly the size gather may write, so that ASan sees a byte too many.
-struct Arrays {
-    Arrays(const ReplaySpec& spec, std::int64_t rows)
-        : frames(rows * spec.window() * spec.frame_bytes),
-          masks(rows * (spec.n_step + 1) * spec.mask_bytes),
-          has_mask(rows * (spec.n_step + 1)),
-          action(rows * spec.action_dim),
-          reward(rows),
-          nstep_return(rows),
-          bootstrap_discount(rows) {}
-
-    BatchPointers pointers() {
-        return {frames.data(), masks.data(),        has_mask.data(),          action.data(),
-                reward.data(), nstep_return.data(), bootstrap_discount.data()};
-    }
-
-    std::vector<std::uint8_t> frames, masks, has_mask;
-    std::vector<float> action, reward, nstep_return, bootstrap_discount;
-};
 
 // One environment's writer. Each frame spells its number since the start; each reward is the number of the frame it
 // leads to; a frame's mask is its number's low byte.
@@ -109,12 +92,26 @@ struct History {
     }
 
     void check() {
-        const std::int64_t rows = buffer.size();
-        std::vector<std::int64_t> indices(rows);
-        for (std::int64_t i = 0; i < rows; ++i) indices[i] = i;
-        Arrays out(spec, rows);
-        buffer.gather(rows, indices.data(), out.pointers());
-        for (std::int64_t row = 0; row < rows; ++row) check_row(out, row);
+        std::vector<std::int64_t> indices(buffer.size());
+        std::iota(indices.begin(), indices.end(), 0);
+        Arrays out(spec, ssize(indices));
+        out.gather(buffer, indices);
+        for (const std::int64_t row : indices) check_row(out, row);
+        check_located(out, indices);
+    }
+
+    // What is located is what was gathered, read where it lies.
+    void check_located(const Arrays& gathered, const std::vector<std::int64_t>& indices) {
+        Arrays at(spec, ssize(indices));
+        at.locate(buffer, indices);
+        CHECK(at.has_mask == gathered.has_mask && at.action == gathered.action && at.reward == gathered.reward);
+        CHECK(at.nstep_return == gathered.nstep_return && at.bootstrap_discount == gathered.bootstrap_discount);
+        const std::uint8_t* copy = gathered.frames.data();
+        for (const std::int64_t slot : at.slots) {
+            CHECK(slot >= 0 && slot < spec.capacity);
+            CHECK(std::memcmp(copy, buffer.frames() + slot * spec.frame_bytes, spec.frame_bytes) == 0);
+            copy += spec.frame_bytes;
+        }
     }
 
     void check_row(const Arrays& out, std::int64_t row) {
@@ -190,7 +187,7 @@ void test_streaming_on_threads() {
             index = static_cast<std::int64_t>(history.random() % history.buffer.size());
         }
         Arrays out(spec, rows);
-        for (int repeat = 0; repeat < 3; ++repeat) history.buffer.gather(rows, indices.data(), out.pointers());
+        for (int repeat = 0; repeat < 3; ++repeat) out.gather(history.buffer, indices);
         for (std::int64_t row = 0; row < rows; ++row) history.check_row(out, row);
     }
 }
@@ -214,7 +211,7 @@ void test_concurrent_callers() {
     });
     Arrays out(spec, 50);
     for (int repeat = 0; repeat < 20; ++repeat) {
-        if (history.buffer.size() > 4) history.buffer.gather(50, indices.data(), out.pointers());
+        if (history.buffer.size() > 4) out.gather(history.buffer, indices);
         for (int row = 1; row < 50; ++row) {
             CHECK(std::equal(out.frames.begin(), out.frames.begin() + spec.window() * spec.frame_bytes,
                              out.frames.begin() + row * spec.window() * spec.frame_bytes));
@@ -244,7 +241,8 @@ void test_refusals() {
     check_refused([&] { buffer.set_masks(1, &outside, mask.data()); }, "frame_ids holds 2");
     check_refused([&] { buffer.set_masks(1, &negative, mask.data()); }, "frame_ids holds -1");
     Arrays out(spec, 1);
-    check_refused([&] { buffer.gather(1, &zero, out.pointers()); }, "indices must be in [0, 0)");
+    check_refused([&] { out.gather(buffer, {0}); }, "indices must be in [0, 0)");
+    check_refused([&] { out.locate(buffer, {0}); }, "indices must be in [0, 0)");
     CHECK(buffer.frames_held() == 1 && buffer.size() == 0);
 }
 

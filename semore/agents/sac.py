@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from semore.batch import Draws, TensorBatch
 from semore.config import AgentConfig
 from semore.networks import Actor, PolicySample, TwinCritic, mlp
-from semore.ops import Ops
-from semore.representations import Encoded, Guidance, Inputs, ObservationSpec, Representation, UpdateContext
+from semore.ops import FrameStore, Ops, as_store
+from semore.representations import Encoded, Inputs, ObservationSpec, Representation, UpdateContext
 from semore.temperature import FixedTemperature, LearnedTemperature, Temperature
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -87,7 +87,7 @@ class Agent(nn.Module):
             float32 [N, A] in [-1, 1].
         """
         with self._autocast():
-            maps = self.representation.encode(self.representation.prepare(frames, self.dtype)).maps
+            maps = self.representation.encode(self.representation.prepare(*as_store(frames), self.dtype)).maps
             if noise is None:
                 silent = torch.zeros(len(frames), self.spec.action_dim, device=self.device)
                 deterministic: PolicySample = self.actor(maps, silent)
@@ -99,7 +99,7 @@ class Agent(nn.Module):
     def attention(self, frames: Tensor) -> Tensor | None:
         """Where the representation looks, [N, h, w], or None."""
         with self._autocast():
-            return self.representation.attention(self.representation.prepare(frames, self.dtype))
+            return self.representation.attention(self.representation.prepare(*as_store(frames), self.dtype))
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Draws:
         """Draws one update's random numbers on the CPU and moves them to the learner's device."""
@@ -149,17 +149,13 @@ class Agent(nn.Module):
     def _views(self, batch: TensorBatch, draws: Draws) -> Inputs:
         """The observation under each view's shift, views stacked along the batch."""
         views = len(draws.observation_shift)
-        frames = (
-            batch.frames[:, : self.spec.stack].repeat(views, 1, 1, 1, 1)
-            if views > 1
-            else batch.frames[:, : self.spec.stack]
-        )
-        guidance = Guidance(mask=batch.mask.repeat(views, 1, 1), present=batch.has_mask.repeat(views))
-        return self._prepare(frames, draws.observation_shift.flatten(0, 1), guidance)
+        slots = batch.slots[:, : self.spec.stack].repeat(views, 1)
+        return self._prepare(batch.store, slots, draws.observation_shift.flatten(0, 1), batch.has_mask.repeat(views))
 
-    def _prepare(self, frames: Tensor, shift: Tensor, guidance: Guidance | None = None) -> Inputs:
+    def _prepare(self, store: FrameStore, slots: Tensor, shift: Tensor, has_mask: Tensor | None = None) -> Inputs:
         """Inputs; without guidance for all but the observation, since targets value what the acting policy will see."""
-        return self.representation.prepare(frames, self.dtype, shift if self.config.shift_pixels else None, guidance)
+        shift_or_none = shift if self.config.shift_pixels else None
+        return self.representation.prepare(store, slots, self.dtype, shift_or_none, has_mask)
 
     @torch.no_grad()
     def _bootstrap(self, batch: TensorBatch, draws: Draws) -> tuple[Tensor, Encoded | None]:
@@ -169,10 +165,10 @@ class Agent(nn.Module):
         shared; with longer ones the next observation is encoded under the observation's own shift.
         """
         stack, n_step = self.spec.stack, self.spec.n_step
-        last = batch.frames[:, n_step : n_step + stack]
+        last = batch.slots[:, n_step : n_step + stack]
         targets, online = [], None
         for shift, noise in zip(draws.bootstrap_shift, draws.bootstrap_noise, strict=True):
-            inputs = self._prepare(last, shift)
+            inputs = self._prepare(batch.store, last, shift)
             online = self.representation.encode(inputs)
             slow = self.target_representation.encode(inputs) if self.config.target_encoder else online
             sample = self.actor(online.maps, noise)
@@ -183,7 +179,7 @@ class Agent(nn.Module):
             return target, None
         if n_step == 1:
             return target, online
-        following = self._prepare(batch.frames[:, 1 : stack + 1], draws.observation_shift[0])
+        following = self._prepare(batch.store, batch.slots[:, 1 : stack + 1], draws.observation_shift[0])
         return target, self.representation.encode(following)
 
     def _update_critic(self, context: UpdateContext, target: Tensor) -> dict[str, Tensor]:
@@ -278,8 +274,8 @@ def _repeat(batch: TensorBatch, views: int) -> TensorBatch:
     if views == 1:
         return batch
     return TensorBatch(
-        frames=batch.frames,
-        mask=batch.mask,
+        store=batch.store,
+        slots=batch.slots,
         has_mask=batch.has_mask.repeat(views),
         action=batch.action.repeat(views, 1),
         reward=batch.reward.repeat(views),

@@ -3,7 +3,6 @@
 from semore.representations.base import (
     Encoded,
     EncoderConfig,
-    Guidance,
     Inputs,
     ObservationSpec,
     Representation,
@@ -17,7 +16,6 @@ from semore.representations.semore import (
 __all__ = [
     "Encoded",
     "EncoderConfig",
-    "Guidance",
     "Inputs",
     "ObservationSpec",
     "PixelRepresentation",

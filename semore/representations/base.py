@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from semore.batch import Draws, TensorBatch
 from semore.networks import Heads, TrunkSpec, map_side
-from semore.ops import InputSpec, Ops
+from semore.ops import FrameStore, InputSpec, Ops
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,16 +36,6 @@ class EncoderConfig:
     """d, the size of one head's output."""
     input_offset: float
     """Subtracted from x/255; 0.5 centres the input."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Guidance:
-    """The newest frame's masks and which samples have one."""
-
-    mask: Tensor
-    """uint8 [B, H, W]."""
-    present: Tensor
-    """bool [B]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,20 +108,27 @@ class Representation(nn.Module):
 
     def prepare(
         self,
-        frames: Tensor,
+        store: FrameStore,
+        slots: Tensor,
         dtype: torch.dtype,
         shift: Tensor | None = None,
-        guidance: Guidance | None = None,
+        has_mask: Tensor | None = None,
     ) -> Inputs:
-        """Turns uint8 frames [B, K, 3, H, W] into inputs, under a random shift [B, 2] and guidance where given."""
-        guidance = guidance if self.uses_masks else None
+        """Turns the frames at slots [B, K], oldest first, into inputs.
+
+        Args:
+            store: where frames and masks are.
+            slots: int64 [B, K].
+            dtype: of the inputs.
+            shift: int64 random shift [B, 2], or None.
+            has_mask: bool [B], which newest frames have a mask; None leaves guidance out.
+        """
+        has_mask = has_mask if self.uses_masks else None
         spec = InputSpec(
-            offset=self.config.input_offset, residual=self.residual, masked=guidance is not None, dtype=dtype
+            offset=self.config.input_offset, residual=self.residual, masked=has_mask is not None, dtype=dtype
         )
-        mask = None if guidance is None else guidance.mask
-        stack, residual, masked = self.ops.encoder_inputs(frames, shift, mask, spec)
-        present = None if guidance is None else guidance.present
-        return Inputs(stack=stack, residual=residual, masked=masked, has_mask=present)
+        stack, residual, masked = self.ops.encoder_inputs(store, slots, shift, spec)
+        return Inputs(stack=stack, residual=residual, masked=masked, has_mask=has_mask)
 
     def encode(self, inputs: Inputs, target: Representation | None = None) -> Encoded:
         """Encodes; `target` is the slowly moving copy, given while training on the observation."""
