@@ -111,8 +111,9 @@ class RunConfig:
     """Where to learn."""
     threads: int = 0
     """CPU threads for PyTorch; 0 takes all cores. Two runs with 1 each beat one with 2."""
-    kernels: Literal["auto", "reference", "cpp", "triton"] = "auto"
-    """Backend of the hot operations."""
+    kernels: str = "auto"
+    """Backend of the hot operations: auto, reference, cpp, triton, or a module of your own such as my_package.my_ops;
+    several, separated by commas, are asked in that order (kernels/README.md)."""
     replay: Literal["auto", "reference", "cpp"] = "auto"
     """Backend of the replay buffer."""
     guidance: Literal["auto", "scripted", "none"] = "auto"
@@ -166,6 +167,7 @@ LAPTOP = RunConfig(
         hidden_dim=256,
         layer_norm=True,
         shift_pixels=4,
+        warmup_fraction=0.1,
         target_encoder=False,
         precision="bfloat16",
     ),
@@ -216,6 +218,7 @@ def check(config: RunConfig) -> None:
     fractions = {
         "--sampling.discount": config.sampling.discount,
         "--semore.steered-fraction": config.semore.steered_fraction,
+        "--learner.warmup-fraction": config.learner.warmup_fraction,
     }
     for flag, fraction in fractions.items():
         if not 0 <= fraction <= 1:

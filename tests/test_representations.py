@@ -109,7 +109,8 @@ def test_each_weight_scales_its_loss_alone():
     base = build()
     losses = base.auxiliary_losses(context_of(base))
     for name in losses:
-        heavier = build(replace(SemoreConfig(), **{f"{name}_weight": 3.0}))
+        weight = f"{name}_weight"
+        heavier = build(replace(SemoreConfig(), **{weight: 3 * getattr(SemoreConfig(), weight)}))
         for other, value in heavier.auxiliary_losses(context_of(heavier)).items():
             assert value.item() == pytest.approx((3 if other == name else 1) * losses[other].item(), rel=1e-5)
 
