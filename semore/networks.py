@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -44,20 +43,13 @@ def map_side(spec: TrunkSpec, image_size: int) -> int:
     return side
 
 
-RELU_GAIN = math.sqrt(2)  # keeps the size of a signal through a ReLU
-
-
 class Trunk(nn.Sequential):
-    """Picture [B, in_channels, H, W] to feature map [B, C, h, w].
-
-    Orthogonal weights and no bias to begin with, scaled for ReLU: PyTorch's own start shrinks a picture's contrast layer
-    by layer and leaves a third of the last channels dead (docs/learning.md).
-    """
+    """Picture [B, in_channels, H, W] to feature map [B, C, h, w]."""
 
     def __init__(self, spec: TrunkSpec, in_channels: int) -> None:
         layers: list[nn.Module] = []
         for kernel, stride, channels in zip(spec.kernels, spec.strides, spec.channels, strict=True):
-            layers += [orthogonal(nn.Conv2d(in_channels, channels, kernel, stride), RELU_GAIN), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(in_channels, channels, kernel, stride), nn.ReLU(inplace=True)]
             in_channels = channels
         super().__init__(*layers)
 
@@ -88,13 +80,9 @@ class Heads(nn.Module):
         return torch.cat([head(m) for head, m in zip(self.heads, maps, strict=True)], 1)
 
 
-LayerT = TypeVar("LayerT", nn.Linear, nn.Conv2d)
-
-
-def orthogonal(layer: LayerT, gain: float = 1.0) -> LayerT:
+def orthogonal(layer: nn.Linear) -> nn.Linear:
     """Orthogonal weights, zero bias, as pixel SAC does."""
-    nn.init.orthogonal_(layer.weight, gain)
-    assert layer.bias is not None
+    nn.init.orthogonal_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 

@@ -241,15 +241,6 @@ def test_learning_rates_fall_linearly_and_the_temperatures_stays():
     assert agent.optimisers["temperature"].param_groups[0]["betas"] == (0.5, 0.999)
 
 
-def test_learning_rates_rise_linearly_first():
-    agent = small_agent(warmup_fraction=0.2)
-    for progress, rate in ((0.0, 0.0), (0.05, 0.25e-3), (0.2, 1e-3), (1.0, 1e-3)):
-        agent.set_progress(progress)
-        assert agent.optimisers["critic"].param_groups[0]["lr"] == pytest.approx(rate)
-        assert agent.optimisers["actor"].param_groups[0]["lr"] == pytest.approx(rate)
-    assert agent.optimisers["temperature"].param_groups[0]["lr"] == 1e-4
-
-
 def test_a_fixed_temperature_has_no_optimiser():
     agent = small_agent(fixed_temperature=True, initial_temperature=0.2)
     assert set(agent.optimisers) == {"critic", "actor"}
