@@ -8,8 +8,6 @@ bytes is part of the design, and `reference_ms` (the same design in numpy) tells
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from interleave import alternate, report
 from pytest_benchmark.fixture import BenchmarkFixture
 from replay_peers import CpprbPeer, NumpyPeer, Peer, StreamLimit, TorchrlPeer, Transition
 
@@ -72,23 +71,6 @@ def transitions(count: int) -> Iterator[Transition]:
 
 def spec_of(frames: int, masks: bool = False) -> ReplaySpec:
     return ReplaySpec(frames, 1, FRAME_SHAPE, 2, masks=masks)
-
-
-def alternate(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call in each round, the calls taking turns in an order drawn anew each round.
-
-    In a fixed order a call always follows the same other one, and inherits what that left of cache and time slice.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    order, rng = list(calls.items()), random.Random(0)
-    for number in range(rounds + 2):
-        rng.shuffle(order)
-        for name, call in order:
-            begin = time.perf_counter()
-            call()
-            if number >= 2:
-                seconds[name].append(time.perf_counter() - begin)
-    return seconds
 
 
 def check_equal(ours: dict[str, Replay], peers: dict[str, Peer], out: Batch) -> None:
@@ -208,9 +190,3 @@ def test_memory(benchmark: BenchmarkFixture) -> None:
     )
     assert buffer.stats()["masks"] == spec.capacity
     assert grown <= 1.05 * pixels
-
-
-def report(benchmark: BenchmarkFixture, figures: dict[str, Any]) -> None:
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in figures.items()}
-    benchmark.extra_info.update(rounded)
-    print("\n" + "\n".join(f"{name:34} {value}" for name, value in rounded.items()))

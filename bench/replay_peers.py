@@ -117,7 +117,7 @@ class TorchrlPeer:
 
 
 class StreamLimit:
-    """Non-temporal copies in sequence, compiled from bench/stream_limit.cpp; a context manager."""
+    """What memory allows in sequence, compiled from bench/stream_limit.cpp; a context manager."""
 
     def __init__(self, directory: Path, threads: int) -> None:
         library = directory / "stream_limit.so"
@@ -126,6 +126,7 @@ class StreamLimit:
         subprocess.run(["c++", *flags, str(source), "-o", str(library)], check=True)
         self._library = ctypes.CDLL(str(library))
         self._library.make_pool.restype = ctypes.c_void_p
+        self._library.read_words.restype = ctypes.c_uint64
         self._pool = ctypes.c_void_p(self._library.make_pool(threads))
 
     def __enter__(self) -> StreamLimit:
@@ -139,3 +140,12 @@ class StreamLimit:
         pointers = (ctypes.c_void_p(to.ctypes.data), ctypes.c_void_p(source.ctypes.data))
         rows = len(to)
         self._library.copy_rows(self._pool, *pointers, ctypes.c_int64(rows), ctypes.c_int64(to.nbytes // rows))
+
+    def write(self, address: int, size_bytes: int) -> None:
+        """Fill memory past the cache."""
+        self._library.write_bytes(self._pool, ctypes.c_void_p(address), ctypes.c_int64(size_bytes))
+
+    def read(self, source: U8) -> int:
+        """Add up the 8-byte words of a C-contiguous array."""
+        address = ctypes.c_void_p(source.ctypes.data)
+        return int(self._library.read_words(self._pool, address, ctypes.c_int64(source.nbytes // 8)))

@@ -74,86 +74,65 @@ inline void prefetch_line(const std::uint8_t* address) {
 template <class T>
 class InputWriter {
 public:
-    InputWriter(const FrameBatch& in, const EncoderInputs<T>& out, const Levels<T>& levels, bool absolute,
-                const RowKernels<T>& rows)
-        : in_(in), out_(out), levels_(&levels), absolute_(absolute), rows_(rows), shuffles_(3 * in.stack),
-          change_shuffles_(3 * (in.stack - 1)), padded_(whole_blocks(in.width)), planes_(3 * in.stack),
-          newer_(3 * (in.stack - 1)), older_(newer_.size()), shifted_((planes_.size() + 1) * shifted_bytes()),
-          pixels_(padded_ * planes_.size() + pixel_block), other_(pixels_.size()) {}
+    InputWriter(const FrameBatch& in, const EncoderInputs<T>& out, const RowPlan<T>& plan, const RowKernels<T>& rows)
+        : in_(in), out_(out), plan_(plan), rows_(rows), channels_(plan.channels), sources_(channels_ + 1),
+          coming_(channels_), planes_(channels_ + 1), newest_first_(channels_),
+          room_(Move::room_bytes(in.width) * (channels_ + 1) + pixel_block),
+          pixels_(whole_blocks(in.width) * channels_ + 2 * pixel_block), newer_(pixels_.size()),
+          other_(pixels_.size()) {}
 
     // `next` is the sample that will be written after this one, or this one.
     void write(std::int64_t sample, std::int64_t next) {
+        for (std::int64_t plane = 0; plane < channels_; ++plane) {
+            sources_[plane] = in_.plane(sample, plane);
+            coming_[plane] = in_.plane(next, plane);
+        }
+        if (out_.masked) sources_[channels_] = in_.mask(sample);
         const std::int64_t* shift = in_.shift ? in_.shift + 2 * sample : nullptr;
         // Beyond a whole picture there is nothing but its border.
         const std::int64_t down = shift ? std::clamp(shift[0], -in_.height, in_.height) : 0;
         const std::int64_t right = shift ? std::clamp(shift[1], -in_.width, in_.width) : 0;
         for (std::int64_t row = 0; row < in_.height; ++row) {
-            if (next != sample) prefetch_row(next, row * in_.width);
-            write_row(sample, row, std::clamp<std::int64_t>(row + down, 0, in_.height - 1), right);
+            if (next != sample) prefetch_row(row * in_.width);
+            const std::int64_t source_row = std::clamp<std::int64_t>(row + down, 0, in_.height - 1);
+            write_row(sample * in_.plane_bytes() + row * in_.width, source_row * in_.width, right);
         }
     }
 
 private:
-    static constexpr std::int64_t piece = 16;  // rows are short: pieces of a fixed size beat calls of memcpy, memset
-
-    // A row with its border repeated on either side by up to a width, and room for a last piece or block after that.
-    std::int64_t shifted_bytes() const { return piece + 2 * in_.width + padded_ + piece; }
-
     // A sample's frames lie anywhere, each plane a stream of its own: more than the processor foresees.
-    void prefetch_row(std::int64_t sample, std::int64_t from) {
+    void prefetch_row(std::int64_t from) const {
         constexpr std::int64_t line_bytes = 64;
-        for (std::int64_t plane = 0; plane < 3 * in_.stack; ++plane)
-            for (std::int64_t at = from; at < from + in_.width; at += line_bytes)
-                prefetch_line(in_.plane(sample, plane) + at);
+        for (const std::uint8_t* plane : coming_)
+            for (std::int64_t at = from; at < from + in_.width; at += line_bytes) prefetch_line(plane + at);
     }
 
-    // The row moved by `right` pixels: out[x] = source[x + right], clamped.
-    const std::uint8_t* shifted(const std::uint8_t* source, std::int64_t right, std::int64_t slot) {
-        std::uint8_t* const at = shifted_.data() + slot * shifted_bytes() + piece + in_.width;
-        std::int64_t x = 0;
-        for (; x + piece <= in_.width; x += piece) std::memcpy(at + x, source + x, piece);
-        for (; x < in_.width; ++x) at[x] = source[x];
-        for (x = 0; x < right; x += piece) std::memset(at + in_.width + x, source[in_.width - 1], piece);
-        for (x = 0; x > right; x -= piece) std::memset(at + x - piece, source[0], piece);
-        return at + right;
+    // The row of pixels from number `pixel` of the output on, out of those from number `from` of each plane on.
+    void write_row(std::int64_t pixel, std::int64_t from, std::int64_t right) {
+        const Move move{from, in_.width, right, aligned_room()};
+        rows_.move(sources_.data(), out_.masked ? channels_ + 1 : channels_, move, planes_.data());
+        for (std::int64_t plane = 0; plane < channels_; ++plane)
+            newest_first_[plane] = planes_[channels_ - 3 - plane / 3 * 3 + plane % 3];
+        const Row row{in_.width,         planes_.data(), newest_first_.data(), planes_[channels_], pixels_.data(),
+                      newer_.data(), other_.data()};
+        rows_.stack(row, plan_, out_.stack + pixel * channels_);
+        if (out_.masked) rows_.masked(row, plan_, out_.masked + pixel * channels_);
+        if (out_.residual) rows_.residual(row, plan_, out_.residual + pixel * (channels_ - 3));
     }
 
-    void write_row(std::int64_t sample, std::int64_t row, std::int64_t source_row, std::int64_t right) {
-        const std::int64_t channels = 3 * in_.stack, from = source_row * in_.width;
-        for (std::int64_t plane = 0; plane < channels; ++plane)
-            planes_[plane] = shifted(in_.plane(sample, plane) + from, right, plane);
-        const std::int64_t pixel = sample * in_.plane_bytes() + row * in_.width;
-        rows_.interleave(planes_.data(), in_.width, shuffles_, pixels_.data());
-        rows_.scale(pixels_.data(), in_.width * channels, *levels_, out_.stack + pixel * channels);
-        if (out_.masked) {
-            rows_.repeat(shifted(in_.mask(sample) + from, right, channels), in_.width, shuffles_, other_.data());
-            rows_.scale_masked(pixels_.data(), other_.data(), in_.width * channels, *levels_,
-                               out_.masked + pixel * channels);
-        }
-        if (out_.residual) write_residual(out_.residual + pixel * (channels - 3));
+    std::uint8_t* aligned_room() {
+        const auto over = reinterpret_cast<std::uintptr_t>(room_.data()) % pixel_block;
+        return room_.data() + (pixel_block - over) % pixel_block;
     }
 
-    void write_residual(T* out) {
-        const std::int64_t last = in_.stack - 1;
-        for (std::int64_t change = 0; change < last; ++change)
-            for (std::int64_t colour = 0; colour < 3; ++colour) {
-                newer_[3 * change + colour] = planes_[3 * (last - change) + colour];
-                older_[3 * change + colour] = planes_[3 * (last - change - 1) + colour];
-            }
-        rows_.interleave(newer_.data(), in_.width, change_shuffles_, pixels_.data());
-        rows_.interleave(older_.data(), in_.width, change_shuffles_, other_.data());
-        rows_.difference(pixels_.data(), other_.data(), in_.width * 3 * last, absolute_, *levels_, out);
-    }
-
-    FrameBatch in_;
-    EncoderInputs<T> out_;
-    const Levels<T>* levels_;
-    bool absolute_;
-    RowKernels<T> rows_;
-    Shuffles shuffles_, change_shuffles_;
-    std::int64_t padded_;
-    std::vector<const std::uint8_t*> planes_, newer_, older_;
-    std::vector<std::uint8_t> shifted_, pixels_, other_;
+    const FrameBatch& in_;
+    const EncoderInputs<T>& out_;
+    const RowPlan<T>& plan_;
+    const RowKernels<T>& rows_;
+    std::int64_t channels_;
+    std::vector<const std::uint8_t*> sources_, coming_;        // planes of this sample, its mask last, and of the next
+    std::vector<const std::uint8_t*> planes_, newest_first_;  // the row of each, moved
+    std::vector<std::uint8_t> room_, pixels_, newer_, other_;
 };
 
 // Throws std::invalid_argument for a slot outside the store.
@@ -181,9 +160,9 @@ void encoder_inputs(const FrameBatch& in, const EncoderInputs<T>& out, float off
     constexpr std::int64_t chunk = 4;
     if (in.batch == 0 || in.stack == 0 || in.height == 0 || in.width == 0) return;
     check_slots(in);
-    const Levels<T> levels(offset);
+    const RowPlan<T> plan(in.stack, offset, absolute);
     const std::int64_t workers = std::clamp<std::int64_t>(threads, 1, (in.batch + chunk - 1) / chunk);
-    std::vector<InputWriter<T>> writers(workers, InputWriter<T>(in, out, levels, absolute, rows));
+    std::vector<InputWriter<T>> writers(workers, InputWriter<T>(in, out, plan, rows));
     WorkerPool pool(static_cast<int>(workers));
     pool.run(in.batch, chunk, [&](std::int64_t begin, std::int64_t end, int worker) {
         for (std::int64_t sample = begin; sample < end; ++sample)

@@ -179,25 +179,43 @@ SEMORE_AVX2 inline void repeat(const std::uint8_t* plane, std::int64_t pixels, c
 }
 
 template <class T, bool streaming>
-SEMORE_AVX2 void scale(const std::uint8_t* x, std::int64_t count, const Levels<T>& levels, T* out) {
-    write<streaming>(Scaled{x, _mm256_set1_ps(levels.offset)}, count, out);
+SEMORE_AVX2 void scale(const Row& row, const RowPlan<T>& plan, T* out) {
+    write<streaming>(Scaled{row.pixels, _mm256_set1_ps(plan.levels.offset)}, row.width * plan.channels, out);
 }
 
 template <class T, bool streaming>
-SEMORE_AVX2 void scale_masked(const std::uint8_t* x, const std::uint8_t* m, std::int64_t count,
-                              const Levels<T>& levels, T* out) {
-    write<streaming>(Masked{x, m, _mm256_set1_ps(levels.offset)}, count, out);
+SEMORE_AVX2 void scale_masked(const Row& row, const RowPlan<T>& plan, T* out) {
+    const Masked values{row.pixels, row.other, _mm256_set1_ps(plan.levels.offset)};
+    write<streaming>(values, row.width * plan.channels, out);
 }
 
 template <class T, bool streaming>
-SEMORE_AVX2 void difference(const std::uint8_t* x, const std::uint8_t* y, std::int64_t count, bool absolute,
-                            const Levels<T>&, T* out) {
-    write<streaming>(Changes{x, y, absolute}, count, out);
+SEMORE_AVX2 void difference(const Row& row, const RowPlan<T>& plan, T* out) {
+    write<streaming>(Changes{row.newer, row.other, plan.absolute}, row.width * plan.pairs.out, out);
+}
+
+template <class T, bool streaming>
+void stack(const Row& row, const RowPlan<T>& plan, T* out) {
+    interleave(row.planes, row.width, plan.shuffles, row.pixels);
+    scale<T, streaming>(row, plan, out);
+}
+
+template <class T, bool streaming>
+void masked(const Row& row, const RowPlan<T>& plan, T* out) {
+    repeat(row.mask, row.width, plan.shuffles, row.other);
+    scale_masked<T, streaming>(row, plan, out);
+}
+
+template <class T, bool streaming>
+void residual(const Row& row, const RowPlan<T>& plan, T* out) {
+    interleave(row.newest_first, row.width, plan.pairs.shuffles, row.newer);
+    interleave(row.newest_first + 3, row.width, plan.pairs.shuffles, row.other);
+    difference<T, streaming>(row, plan, out);
 }
 
 template <class T, bool streaming>
 RowKernels<T> kernels() {
-    return {"avx2", interleave, repeat, scale<T, streaming>, scale_masked<T, streaming>, difference<T, streaming>};
+    return {"avx2", portable::move, stack<T, streaming>, masked<T, streaming>, residual<T, streaming>};
 }
 
 }  // namespace semore::avx2

@@ -2,64 +2,13 @@
 // faster. T is float, or std::uint16_t holding the bits of a bfloat16.
 #pragma once
 
+#include "frames_shuffles.hpp"
+
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 namespace semore {
-
-// Rows handed to the kernels hold a whole number of blocks, so that they may read, and interleave, past the last pixel.
-// Rows of interleaved bytes have one more block behind them.
-constexpr std::int64_t pixel_block = 64;
-
-inline std::int64_t whole_blocks(std::int64_t pixels) { return (pixels + pixel_block - 1) / pixel_block * pixel_block; }
-
-// Byte shuffles that turn a block of pixels of `channels` planes into interleaved bytes. In vectors of 16 each stands
-// here twice in a row, for both halves of a 256-bit register; in vectors of 64 a bit says which bytes a plane gives.
-class Shuffles {
-public:
-    static constexpr std::int64_t bytes = 32, wide_bytes = 64;
-
-    explicit Shuffles(std::int64_t channels)
-        : channels_(channels), gather_(bytes * channels * channels), repeat_(bytes * channels),
-          wide_(wide_bytes * channels), members_(channels * channels) {
-        for (std::int64_t vector = 0; vector < channels; ++vector) {
-            for (std::int64_t at = 0; at < bytes; ++at) {
-                const std::int64_t from = 16 * vector + at % 16;
-                const auto pixel = static_cast<std::uint8_t>(from / channels);
-                repeat_[vector * bytes + at] = pixel;
-                for (std::int64_t plane = 0; plane < channels; ++plane)
-                    gather_[(vector * channels + plane) * bytes + at] = plane == from % channels ? pixel : clear;
-            }
-            for (std::int64_t at = 0; at < wide_bytes; ++at) {
-                const std::int64_t from = wide_bytes * vector + at;
-                wide_[from] = static_cast<std::uint8_t>(from / channels);
-                members_[vector * channels + from % channels] |= std::uint64_t{1} << at;
-            }
-        }
-    }
-
-    std::int64_t channels() const { return channels_; }
-    // Which pixels of `plane` go where in the vector; the planes' results are to be or-ed.
-    const std::uint8_t* gather(std::int64_t vector, std::int64_t plane) const {
-        return gather_.data() + (vector * channels_ + plane) * bytes;
-    }
-    // Which pixel of a single plane goes where in the vector, when every channel gets the same.
-    const std::uint8_t* repeat(std::int64_t vector) const { return repeat_.data() + vector * bytes; }
-    // The same for a vector of 64, and which of its bytes are the plane's.
-    const std::uint8_t* wide(std::int64_t vector) const { return wide_.data() + vector * wide_bytes; }
-    std::uint64_t members(std::int64_t vector, std::int64_t plane) const {
-        return members_[vector * channels_ + plane];
-    }
-
-private:
-    static constexpr std::uint8_t clear = 0x80;  // pshufb: this byte becomes zero
-
-    std::int64_t channels_;
-    std::vector<std::uint8_t> gather_, repeat_, wide_;
-    std::vector<std::uint64_t> members_;
-};
 
 constexpr float per_level = 1.0 / 255;  // a product with this, not a division, is what the definition rounds
 
@@ -85,6 +34,19 @@ inline std::uint16_t negative(std::uint16_t bits) { return bits ^ 0x8000; }
 
 }  // namespace portable
 
+// The last two bytes of 256 values apart: all of a bfloat16.
+struct ByteTables {
+    alignas(64) std::uint8_t low[256], high[256];
+
+    template <class T>
+    void set(int level, T value) {
+        std::uint16_t bits;
+        std::memcpy(&bits, &value, sizeof bits);
+        low[level] = static_cast<std::uint8_t>(bits);
+        high[level] = static_cast<std::uint8_t>(bits >> 8);
+    }
+};
+
 // All that a byte can become.
 template <class T>
 struct Levels {
@@ -93,31 +55,68 @@ struct Levels {
             const float value = portable::product(static_cast<float>(level), per_level);
             portable::store(value - offset, pixel + level);
             portable::store(value, change + level);
+            pixel_bytes.set(level, pixel[level]);
+            change_bytes.set(level, change[level]);
         }
     }
 
     float offset;
-    alignas(64) T pixel[256];   // x / 255 - offset
-    alignas(64) T change[256];  // |x - y| / 255
+    T pixel[256];   // x / 255 - offset
+    T change[256];  // |x - y| / 255
+    ByteTables pixel_bytes, change_bytes;
+};
+
+// One row of pixels under way: its planes after `move`, and room for what is made of them.
+struct Row {
+    std::int64_t width;
+    const std::uint8_t* const* planes;        // oldest frame first
+    const std::uint8_t* const* newest_first;  // the same by frame the other way round
+    const std::uint8_t* mask;
+    std::uint8_t *pixels, *newer, *other;  // whole_blocks(width) * channels and two more blocks
+};
+
+// What all rows share.
+template <class T>
+struct RowPlan {
+    RowPlan(std::int64_t stack, float offset, bool absolute)
+        : channels(3 * stack), absolute(absolute), levels(offset), shuffles(channels), pairs(stack) {}
+
+    std::int64_t channels;
+    bool absolute;  // residuals
+    Levels<T> levels;
+    Shuffles shuffles;
+    Pairs pairs;
 };
 
 template <class T>
 struct RowKernels {
     const char* name;
-    // Planes to interleaved bytes.
-    void (*interleave)(const std::uint8_t* const* planes, std::int64_t pixels, const Shuffles&, std::uint8_t* out);
-    // One plane to interleaved bytes, the same in every channel.
-    void (*repeat)(const std::uint8_t* plane, std::int64_t pixels, const Shuffles&, std::uint8_t* out);
-    // x / 255 - offset.
-    void (*scale)(const std::uint8_t* x, std::int64_t count, const Levels<T>&, T* out);
+    // Leaves each plane's row in its room, and its address in `moved`.
+    void (*move)(const std::uint8_t* const* planes, std::int64_t count, const Move&, const std::uint8_t** moved);
+    // x / 255 - offset. Leaves interleaved bytes in row.pixels, which the other two need.
+    void (*stack)(const Row& row, const RowPlan<T>&, T* out);
     // x m / 255^2 - offset.
-    void (*scale_masked)(const std::uint8_t* x, const std::uint8_t* m, std::int64_t count, const Levels<T>&, T* out);
-    // (x - y) / 255, or its magnitude.
-    void (*difference)(const std::uint8_t* x, const std::uint8_t* y, std::int64_t count, bool absolute,
-                       const Levels<T>&, T* out);
+    void (*masked)(const Row& row, const RowPlan<T>&, T* out);
+    // (x - y) / 255 or its magnitude, y the frame before x, newest first.
+    void (*residual)(const Row& row, const RowPlan<T>&, T* out);
 };
 
 namespace portable {
+
+// Rows are short: pieces of a fixed size beat calls of memcpy and memset.
+inline void move(const std::uint8_t* const* planes, std::int64_t count, const Move& m, const std::uint8_t** moved) {
+    constexpr std::int64_t piece = 16;
+    for (std::int64_t plane = 0; plane < count; ++plane) {
+        const std::uint8_t* const source = planes[plane] + m.from;
+        std::uint8_t* const at = m.room + plane * Move::room_bytes(m.width) + piece + m.width;
+        std::int64_t x = 0;
+        for (; x + piece <= m.width; x += piece) std::memcpy(at + x, source + x, piece);
+        for (; x < m.width; ++x) at[x] = source[x];
+        for (x = 0; x < m.right; x += piece) std::memset(at + m.width + x, source[m.width - 1], piece);
+        for (x = 0; x > m.right; x -= piece) std::memset(at + x - piece, source[0], piece);
+        moved[plane] = at + m.right;
+    }
+}
 
 inline void interleave(const std::uint8_t* const* planes, std::int64_t pixels, const Shuffles& shuffles,
                        std::uint8_t* out) {
@@ -131,28 +130,32 @@ inline void repeat(const std::uint8_t* plane, std::int64_t pixels, const Shuffle
 }
 
 template <class T>
-void scale(const std::uint8_t* x, std::int64_t count, const Levels<T>& levels, T* out) {
-    for (std::int64_t i = 0; i < count; ++i) out[i] = levels.pixel[x[i]];
+void stack(const Row& row, const RowPlan<T>& plan, T* out) {
+    interleave(row.planes, row.width, plan.shuffles, row.pixels);
+    for (std::int64_t i = 0; i < row.width * plan.channels; ++i) out[i] = plan.levels.pixel[row.pixels[i]];
 }
 
 template <class T>
-void scale_masked(const std::uint8_t* x, const std::uint8_t* m, std::int64_t count, const Levels<T>& levels, T* out) {
-    for (std::int64_t i = 0; i < count; ++i)
-        store(product(product(x[i], per_level), product(m[i], per_level)) - levels.offset, out + i);
+void masked(const Row& row, const RowPlan<T>& plan, T* out) {
+    repeat(row.mask, row.width, plan.shuffles, row.other);
+    for (std::int64_t i = 0; i < row.width * plan.channels; ++i)
+        store(product(product(row.pixels[i], per_level), product(row.other[i], per_level)) - plan.levels.offset,
+              out + i);
 }
 
 template <class T>
-void difference(const std::uint8_t* x, const std::uint8_t* y, std::int64_t count, bool absolute,
-                const Levels<T>& levels, T* out) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        const T change = levels.change[std::abs(x[i] - y[i])];
-        out[i] = x[i] < y[i] && !absolute ? negative(change) : change;
+void residual(const Row& row, const RowPlan<T>& plan, T* out) {
+    interleave(row.newest_first, row.width, plan.pairs.shuffles, row.newer);
+    interleave(row.newest_first + 3, row.width, plan.pairs.shuffles, row.other);
+    for (std::int64_t i = 0; i < row.width * plan.pairs.out; ++i) {
+        const T change = plan.levels.change[std::abs(row.newer[i] - row.other[i])];
+        out[i] = row.newer[i] < row.other[i] && !plan.absolute ? negative(change) : change;
     }
 }
 
 template <class T>
 RowKernels<T> kernels() {
-    return {"portable", interleave, repeat, scale<T>, scale_masked<T>, difference<T>};
+    return {"portable", move, stack<T>, masked<T>, residual<T>};
 }
 
 }  // namespace portable
