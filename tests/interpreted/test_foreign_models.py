@@ -5,7 +5,7 @@ The yardstick is the module as its authors ship it, in float64; the allowance wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 
@@ -58,36 +58,32 @@ def with_random_weights(make: Callable[[], nn.Module]) -> nn.Module:
     module = make()
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
+            parameter.add_(0.1 * torch.randn(parameter.shape))
     return module
 
 
-def outcome(module: nn.Module, sides: Sides, run: Run, dtype: torch.dtype) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """Results and gradients of the inputs; gradients of the parameters; under random upstream gradients."""
+def outcome(module: nn.Module, sides: Sides, run: Run, dtype: torch.dtype) -> list[tuple[Tensor, ...]]:
+    """Both results, and the gradients of inputs and parameters under random upstream gradients."""
     module = deepcopy(module).to(dtype)
     inputs = [side.to(dtype).clone().requires_grad_() for side in sides]
     results = run(module, *inputs)
     torch.manual_seed(2)
     upstream = [torch.randn(x.shape).to(x) for x in results]
-    parameters = dict(module.named_parameters())
-    gradients = torch.autograd.grad(results, [*inputs, *parameters.values()], upstream)
-    return [*results, *gradients[:2]], dict(zip(parameters, gradients[2:], strict=True))
+    return [results, torch.autograd.grad(results, [*inputs, *module.parameters()], upstream)]
 
 
 def assert_same(shipped: nn.Module, fused: nn.Module, sides: Sides, run: Run) -> None:
     mine, theirs = (outcome(module, sides, run, torch.float32) for module in (fused, shipped))
     exact = outcome(shipped, sides, run, torch.float64)
-    names = "x", "context", "gradient of x", "gradient of context"
-    for name, *three in zip(names, mine[0], theirs[0], exact[0], strict=True):
-        assert_as_exact(*three, name=name)
-    unit = {name: gradient.square().mean().sqrt() for name, gradient in exact[1].items()}
-    assert all(unit.values())
-    assert_as_exact(*(_pooled(found[1], unit) for found in (mine, theirs, exact)), name="gradients of parameters")
+    for name, *three in zip(("results", "gradients"), mine, theirs, exact, strict=True):
+        unit = [x.square().mean().sqrt() for x in three[-1]]
+        assert all(unit)
+        assert_as_exact(*(_pooled(tensors, unit) for tensors in three), name=name)
 
 
-def _pooled(gradients: dict[str, Tensor], unit: dict[str, Tensor]) -> Tensor:
-    """All of them, each in units of its own size: the largest of a bias's few errors is a matter of luck."""
-    return torch.cat([(gradient / unit[name].to(gradient)).flatten() for name, gradient in gradients.items()])
+def _pooled(tensors: Sequence[Tensor], unit: Sequence[Tensor]) -> Tensor:
+    """All of them, each in units of its own size. The largest of a bias's few errors alone is a matter of luck."""
+    return torch.cat([(x / size.to(x)).flatten() for x, size in zip(tensors, unit, strict=True)])
 
 
 # transformers' GroundingDINO
