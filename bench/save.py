@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+SHARED = ("system", "peers", "allocator", "ceilings")
 KEPT = ("min", "median", "iqr", "rounds")
 
 
@@ -15,7 +16,7 @@ def shorten(report: dict[str, Any]) -> dict[str, Any]:
     rows, shared = {}, {}
     for bench in report["benchmarks"]:
         extra = dict(bench["extra_info"])
-        shared = {name: extra.pop(name) for name in ("system", "peers", "allocator") if name in extra}
+        shared |= {name: extra.pop(name) for name in SHARED if name in extra}
         stats = {name: bench["stats"][name] for name in KEPT}
         times_ms = {f"{name}_ms": round(1e3 * value, 4) for name, value in stats.items() if name != "rounds"}
         rows[bench["name"]] = {**times_ms, "rounds": stats["rounds"], **extra}

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sorted(p for folder in ("semore", "semore_fast", "kernels") for p in (ROOT / folder).rglob("*.py"))
 PYTHON = [p for p in PYTHON if "semore_fast/kernels" not in p.as_posix()]
-SCRIPTS = [*sorted((ROOT / "bench").rglob("*.py")), ROOT / "setup.py"]
+SCRIPTS = [*(p for folder in ("bench", "examples") for p in sorted((ROOT / folder).rglob("*.py"))), ROOT / "setup.py"]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 NATIVE = sorted(p for kind in ("*.hpp", "*.cpp") for p in (ROOT / "csrc").rglob(kind))
 
