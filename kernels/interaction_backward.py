@@ -131,8 +131,13 @@ def _backward_groups(n, m, of_n, of_m, carry, first, last, scale, scale_log2, ti
 
 
 @triton.jit
-def backward_kernel(n_side, m_side, n_grad, m_grad, carry, heads, groups, groups_per_program, scale, scale_log2, tile):
-    """Grid (batch * heads * splits)."""
+def backward_kernel(
+    n_side, m_side, n_grad, m_grad, carry, heads, groups_per_program, scale, scale_log2, tile, stabilised_tile
+):
+    """Grid (batch * heads * splits).
+
+    `stabilised_tile` is `tile`, but for fewer N positions at a time: two exponentials a score need more registers.
+    """
     program = tl.program_id(0)
     owned = program // tile.SPLITS
     n, m = side_of(n_side, owned, heads, tile), side_of(m_side, owned, heads, tile)
@@ -141,14 +146,14 @@ def backward_kernel(n_side, m_side, n_grad, m_grad, carry, heads, groups, groups
         at = program.to(tl.int64) * n.count * tile.D
         carry = GradientCarry(carry.rows + at, carry.v + at)
     first = (program % tile.SPLITS) * groups_per_program
-    last = tl.minimum(first + groups_per_program, groups)
+    last = tl.minimum(first + groups_per_program, tl.cdiv(m.count, tile.BLOCK_M))
+    stabilised = True
     if tile.SHARED_EXP:
-        if (_unstabilised(n, 1024) & _unstabilised(m, 1024)) != 0:
-            _backward_groups(n, m, of_n, of_m, carry, first, last, scale, scale_log2, tile, False)
-        else:
-            _backward_groups(n, m, of_n, of_m, carry, first, last, scale, scale_log2, tile, True)
+        stabilised = (_unstabilised(n, 1024) & _unstabilised(m, 1024)) == 0
+    if stabilised:
+        _backward_groups(n, m, of_n, of_m, carry, first, last, scale, scale_log2, stabilised_tile, True)
     else:
-        _backward_groups(n, m, of_n, of_m, carry, first, last, scale, scale_log2, tile, True)
+        _backward_groups(n, m, of_n, of_m, carry, first, last, scale, scale_log2, tile, False)
 
 
 @triton.jit

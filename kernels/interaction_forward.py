@@ -156,7 +156,7 @@ def _gather(n_side, m_side, carry, tops_n, first, last, scale_log2, tile, STABIL
 
 
 @triton.jit
-def forward_kernel(n_side, m_side, carry, heads, groups, groups_per_program, scale_log2, tile):
+def forward_kernel(n_side, m_side, carry, heads, groups_per_program, scale_log2, tile):
     """Grid (batch * heads * splits).
 
     First without stabilisers; if a sum shows that this was not safe, everything once more with them.
@@ -168,7 +168,7 @@ def forward_kernel(n_side, m_side, carry, heads, groups, groups_per_program, sca
         carry = Carry(carry.sums + at * tile.D, carry.total + at, carry.top + at)
     tops_n = carry.top if tile.SPLITS > 1 else n.top
     first = (program % tile.SPLITS) * groups_per_program
-    last = tl.minimum(first + groups_per_program, groups)
+    last = tl.minimum(first + groups_per_program, tl.cdiv(m.count, tile.BLOCK_M))
     unsafe = True
     if tile.SHARED_EXP:
         unsafe = _gather(n, m, carry, tops_n, first, last, scale_log2, tile, False) != 0

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
+from triton.runtime import driver
 from torch import Tensor
 
 from .interaction_backward import GradientCarry, Gradients, backward_kernel, sum_kernel
@@ -22,6 +23,9 @@ from .interaction_tiles import Side, Tile
 from .launch import INTERPRETED, Launch
 
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+WGMMA_ARCH = 90
 
 
 class Inputs(NamedTuple):
@@ -81,10 +85,11 @@ def backward_launches(inputs: Inputs, outputs: Four, upstream: tuple[Tensor, Ten
     carry = GradientCarry(None, None)
     if chosen.groups > 1:
         carry = GradientCarry(_scratch(inputs.q, inner, chosen), _scratch(inputs.q, inner, chosen))
-    shared = {"n_side": inner, "n_grad": n_grad, "carry": carry, "scale": inputs.scale}
-    shared |= {"tile": _tile(inner, owned, chosen)}
+    tile = _tile(inner, owned, chosen)
+    shared = {"n_side": inner, "n_grad": n_grad, "carry": carry, "scale": inputs.scale, "tile": tile}
     own = {"m_side": owned, "m_grad": m_grad, "heads": _heads(inputs.q)}
-    own |= {"scale_log2": inputs.scale * math.log2(math.e)}
+    own["scale_log2"] = inputs.scale * math.log2(math.e)
+    own["stabilised_tile"] = tile._replace(BLOCK_N=tl.constexpr(chosen.stabilised_block_n))
     yield _main_launch(backward_kernel, inputs.q, chosen, shared | own)
     if chosen.splits > 1:
         yield _merge_launch(sum_kernel, inputs.q, inner, shared)
@@ -123,7 +128,14 @@ def _batch_heads(q: Tensor) -> int:
 
 
 def _plan(q: Tensor, inner: Side, owned: Side, backward: bool) -> Plan:
-    return plan(_batch_heads(q), inner.count, owned.count, q.shape[-1], q.dtype, backward=backward)
+    sizes = _batch_heads(q), inner.count, owned.count, q.shape[-1]
+    return plan(*sizes, q.dtype, backward=backward, wgmma=_has_wgmma())
+
+
+@cache
+def _has_wgmma() -> bool:
+    """Whether the GPU multiplies from shared memory (compute capability 9); the interpreter takes such a GPU's plans."""
+    return INTERPRETED or driver.active.get_current_target().arch == WGMMA_ARCH
 
 
 def _scratch(q: Tensor, inner: Side, chosen: Plan, width: int | None = None) -> Tensor:
@@ -150,7 +162,7 @@ def _main_launch(kernel: triton.JITFunction, q: Tensor, chosen: Plan, arguments:
     return Launch(
         kernel=kernel,
         grid=(_batch_heads(q) * chosen.splits,),
-        arguments=arguments | {"groups": chosen.groups, "groups_per_program": chosen.groups_per_program},
+        arguments=arguments | {"groups_per_program": chosen.groups_per_program},
         options={"num_warps": chosen.warps, "num_stages": chosen.stages},
     )
 

@@ -18,27 +18,29 @@ MIN_M_PER_SPLIT = 256
 MAX_SCRATCH_BYTES = 256 * 2**20
 MERGE_BLOCK_N = 64
 
-# By dtype size and padded D: (block_n, block_m, warps, stages).
+# By dtype size and padded D: (block_n, block_m, warps, stages). Checked ahead of time to spill no register.
 _FORWARD = {
     (2, 32): (64, 128, 8, 2),
-    (2, 64): (64, 128, 8, 2),
-    (2, 128): (64, 64, 8, 2),
-    (2, 256): (32, 64, 8, 2),
-    (4, 32): (32, 64, 8, 1),
-    (4, 64): (32, 64, 8, 1),
-    (4, 128): (32, 32, 8, 1),
-    (4, 256): (16, 32, 8, 1),
-}
-_BACKWARD = {
-    (2, 32): (64, 128, 8, 2),
     (2, 64): (64, 64, 8, 2),
-    (2, 128): (32, 64, 8, 1),
+    (2, 128): (32, 64, 8, 2),
     (2, 256): (32, 32, 8, 1),
-    (4, 32): (32, 32, 4, 1),
-    (4, 64): (32, 32, 4, 1),
+    (4, 32): (32, 64, 8, 1),
+    (4, 64): (32, 32, 8, 1),
     (4, 128): (16, 32, 8, 1),
     (4, 256): (16, 16, 8, 1),
 }
+_BACKWARD = {
+    (2, 32): (32, 64, 8, 1),
+    (2, 64): (32, 32, 8, 1),
+    (2, 128): (32, 32, 8, 1),
+    (2, 256): (16, 32, 8, 1),
+    (4, 32): (32, 32, 8, 1),
+    (4, 64): (16, 32, 8, 1),
+    (4, 128): (16, 16, 8, 1),
+    (4, 256): (16, 16, 8, 1),
+}
+_WGMMA_BACKWARD = {(2, 32): (64, 128, 8, 1), (2, 64): (64, 64, 8, 1)}
+"""Where tensor cores read from shared memory, more registers are left, and larger tiles fit."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Plan:
     block_n: int
     block_m: int
     block_d: int
+    stabilised_block_n: int
+    """For the backward kernel where each score takes two exponentials."""
     groups: int
     """Of M positions, block_m each."""
     splits: int
@@ -62,7 +66,7 @@ class Plan:
         return self.groups > 1
 
 
-def plan(batch_heads: int, n: int, m: int, d: int, dtype: torch.dtype, *, backward: bool = False) -> Plan:
+def plan(batch_heads: int, n: int, m: int, d: int, dtype: torch.dtype, *, backward: bool, wgmma: bool) -> Plan:
     """Chooses tiles that fit registers and shared memory, and splits that fill a GPU.
 
     Args:
@@ -71,16 +75,19 @@ def plan(batch_heads: int, n: int, m: int, d: int, dtype: torch.dtype, *, backwa
         m: positions of the side that is owned, in groups.
         d: channels of a position, 1 to 256.
         dtype: float32, bfloat16 or float16.
-        backward: for the backward kernel.
+        backward: for the backward kernel, else for the forward.
+        wgmma: whether the GPU's tensor cores read from shared memory.
     """
     block_d = max(16, power_of_two(d))
-    table = _BACKWARD if backward else _FORWARD
+    table = _FORWARD
+    if backward:
+        table = _BACKWARD | (_WGMMA_BACKWARD if wgmma else {})
     block_n, block_m, warps, stages = table[dtype.itemsize, max(32, block_d)]
     block_n, block_m = (max(16, min(block, power_of_two(size))) for block, size in ((block_n, n), (block_m, m)))
     groups = -(-m // block_m)
     per_program = -(-groups // _splits(batch_heads, n, m, d, backward))
     splits = -(-groups // per_program)
-    return Plan(block_n, block_m, block_d, groups, splits, per_program, warps, stages)
+    return Plan(block_n, block_m, block_d, max(16, block_n // 2), groups, splits, per_program, warps, stages)
 
 
 def _splits(batch_heads: int, n: int, m: int, d: int, backward: bool) -> int:
