@@ -1,0 +1,35 @@
+"""Every kernel configuration that is shipped compiles for sm_80 and sm_90 and fits."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from compile_ahead import REGISTERS_PER_SM, SHARED_LIMIT_BYTES, Compiled, compile_ahead
+
+KERNELS = Path(__file__).resolve().parent.parent / "kernels"
+MODULES = sorted(path.stem for path in KERNELS.glob("*.py") if "\nSHIPPED" in path.read_text())
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed (Linux only)"),
+    pytest.mark.timeout(1200),
+]
+
+
+@cache
+def compiled(module: str, arch: int) -> list[Compiled]:
+    return compile_ahead([module], arch)
+
+
+@pytest.mark.parametrize("arch", [80, 90])
+@pytest.mark.parametrize("module", MODULES)
+def test_every_shipped_configuration_fits(module: str, arch: int) -> None:
+    kernels = compiled(module, arch)
+    assert kernels
+    for kernel in kernels:
+        assert kernel.spill_bytes == 0, kernel
+        assert kernel.shared_bytes <= SHARED_LIMIT_BYTES[arch], kernel
+        assert kernel.registers * 32 * kernel.num_warps <= REGISTERS_PER_SM, kernel
+        assert kernel.blocks_per_sm >= 1, kernel
+        if kernel.dots and "float32" not in kernel.name:
+            assert kernel.mma >= kernel.dots, kernel
