@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= jw
 ARGS ?=
+# Triton's kernels run in its interpreter here, which needs a process of its own; then they are a backend like any other.
+INTERPRETED := tests/test_twins.py --kernels triton
 CXX ?= g++
 CXXFLAGS := -std=c++17 -O1 -g -Wall -Wextra -Icsrc -pthread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -18,7 +20,7 @@ help: ## show this list
 $(VENV)/.stamp: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.hpp csrc/*/*.hpp csrc/*/*.cpp)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,kernels]'
 	touch $@
 
 setup: $(VENV)/.stamp ## virtual environment, tested versions, C++ extension
@@ -28,9 +30,11 @@ train: setup ## train: SCENARIO=jw|hb|hw, ARGS='--agent sac --seed 1'
 
 test: setup ## tests
 	$(BIN)/python -m pytest -q -m 'not slow' $(ARGS)
+	$(BIN)/python -m pytest -q -m 'not slow' tests/interpreted $(INTERPRETED) $(ARGS)
 
 test-slow: setup ## the tests too long for every commit
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
+	$(BIN)/python -m pytest -q -m slow tests/interpreted $(ARGS)
 
 lint: setup ## ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

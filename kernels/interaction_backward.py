@@ -82,9 +82,7 @@ def _store_n(side, gradients, carry, ns, d_rows, d_values, scale, is_last, tile)
 
 
 @triton.jit
-def _backward_group(
-    n, m, of_n, of_m, carry, ms, is_first, is_last, scale, scale_log2, tile, STABILISED: tl.constexpr
-):
+def _backward_group(n, m, of_n, of_m, carry, ms, is_first, is_last, scale, scale_log2, tile, STABILISED: tl.constexpr):
     """All N positions against one group of M positions."""
     live_m = load_live(m, ms, tile.M_MASKED)
     k = load_tile(m.rows, m.stride, ms, live_m, tile)

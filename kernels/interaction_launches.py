@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 import triton
 import triton.language as tl
-from triton.runtime import driver
 from torch import Tensor
+from triton.runtime import driver
 
 from .interaction_backward import GradientCarry, Gradients, backward_kernel, sum_kernel
 from .interaction_forward import Carry, forward_kernel, merge_kernel
@@ -67,7 +67,9 @@ def forward_launches(inputs: Inputs, outputs: Four) -> Iterator[Launch]:
         yield _merge_launch(merge_kernel, inputs.q, inner, shared)
 
 
-def backward_launches(inputs: Inputs, outputs: Four, upstream: tuple[Tensor, Tensor], gradients: Four) -> Iterator[Launch]:
+def backward_launches(
+    inputs: Inputs, outputs: Four, upstream: tuple[Tensor, Tensor], gradients: Four
+) -> Iterator[Launch]:
     """What computes `gradients`, as `backward_outputs` gives them.
 
     Args:
@@ -171,7 +173,9 @@ def _merge_launch(kernel: triton.JITFunction, q: Tensor, inner: Side, arguments:
     tile = arguments["tile"]
     assert isinstance(tile, Tile)
     grid = (_batch_heads(q), -(-inner.count // MERGE_BLOCK_N))
-    return Launch(kernel=kernel, grid=grid, arguments=arguments | {"tile": tile._replace(BLOCK_N=tl.constexpr(MERGE_BLOCK_N))})
+    return Launch(
+        kernel=kernel, grid=grid, arguments=arguments | {"tile": tile._replace(BLOCK_N=tl.constexpr(MERGE_BLOCK_N))}
+    )
 
 
 def _shipped(

@@ -126,10 +126,11 @@ def interaction(q_BND: Tensor, k_BMD: Tensor, v_motion_BMD: Tensor, v_semantic_B
 def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
     """1 - SSIM between feature maps, per sample [B] (eq 5; the loss of Zhao et al. 2016).
 
-    Uniform windows without padding, dynamic range from `y` (the knowledge map) per sample, computed in float32.
+    Uniform windows without padding, dynamic range from `y` (the knowledge map) per sample, in float32 or float64.
     `y` is the reference; gradients flow into both unless the caller detaches.
     """
-    x, y = x_BChw.float(), y_BChw.float()
+    dtype = torch.promote_types(x_BChw.dtype, torch.float32)
+    x, y = x_BChw.to(dtype), y_BChw.to(dtype)
     value_range = (y.amax((1, 2, 3)) - y.amin((1, 2, 3))).detach().clamp_min(SSIM_MIN_RANGE)
     c1 = (SSIM_K1 * value_range).square()[:, None, None, None]
     c2 = (SSIM_K2 * value_range).square()[:, None, None, None]

@@ -1,47 +1,65 @@
 """The choice behind `--kernels`: for every hot operation which twin runs it, made once at the start, with its reasons.
 
-`auto` takes the fastest twin that works on the device. `cpp` means C++ where an operation has a C++ twin, and the
-definition for operations that have none. `reference` is the definition everywhere.
+A backend is a module with one function per operation it twins, under the operation's name and signature in
+`semore.ops`, and `unsupported_reasons(device)`. `auto` takes the fastest shipped one that works on the device;
+`reference` is the definition everywhere; a list of names takes, for every operation, the first that has it, and the
+definition for operations that none of them has. `auto` may end a list. A name with a dot is a module of the user's own.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
 from semore.ops import REFERENCE, Ops
-from semore_fast import ops_cpp
 from semore_fast.errors import UserError
 
-Backend = Literal["reference", "cpp", "triton"]
-Kernels = Literal["auto", "reference", "cpp", "triton"]
 OPS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Ops))
 
-_TWINS: Mapping[Backend, ModuleType | None] = {"triton": None, "cpp": ops_cpp}
-"""Fastest first. A module has a function per operation it twins, and `unsupported_reasons(device)`."""
-_NAMES: Mapping[Backend, str] = {"triton": "Triton kernel", "cpp": "C++ twin"}
+_SHIPPED: Mapping[str, str] = {"triton": "semore_fast.ops_triton", "cpp": "semore_fast.ops_cpp"}
+"""Fastest first: the order in which `auto` asks."""
+_TITLES: Mapping[str, str] = {"triton": "Triton kernel", "cpp": "C++ twin"}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What runs one operation, and why nothing else does."""
 
-    backend: Backend
+    backend: str
     reason: str
-    rejected: dict[Backend, str]
+    rejected: dict[str, str]
     """Why not, for every other backend."""
 
 
-def choose_ops(kernels: Kernels, device: torch.device) -> tuple[Ops, dict[str, Choice]]:
+@dataclass(frozen=True, slots=True)
+class _Backend:
+    """One backend on one device."""
+
+    name: str
+    module: ModuleType | None
+    obstacle: str | None
+    """Why none of its operations can run here, or None."""
+
+    def has(self, op: str) -> bool:
+        return self.module is None or callable(getattr(self.module, op, None))
+
+    def why_not(self, op: str) -> str | None:
+        if not self.has(op):
+            return f"no {_title(self.name)} for {op} is shipped in this version"
+        return self.obstacle
+
+
+def choose_ops(kernels: str, device: torch.device) -> tuple[Ops, dict[str, Choice]]:
     """Picks a backend for every operation.
 
     Args:
-        kernels: "auto", "reference", "cpp" or "triton".
+        kernels: "auto", "reference", or names separated by commas: "cpp", "triton", "my_package.my_ops", last "auto".
         device: where the learner's tensors live.
 
     Returns:
@@ -50,57 +68,74 @@ def choose_ops(kernels: Kernels, device: torch.device) -> tuple[Ops, dict[str, C
     Raises:
         UserError: unknown name, or a backend asked for by name that cannot work, with every reason.
     """
-    if kernels not in get_args(Kernels):
-        raise UserError(f"--kernels must be one of {', '.join(get_args(Kernels))}, got {kernels!r}")
-    obstacles = {op: {backend: _obstacle(op, backend, device) for backend in _TWINS} for op in OPS}
-    if kernels != "auto" and kernels != "reference":
-        _check_usable(kernels, obstacles)
-    choices = {op: _choose(op, kernels, obstacles[op]) for op in OPS}
-    functions = {op: _function(op, choice.backend) for op, choice in choices.items()}
+    asked, auto = _read(kernels)
+    backends = {name: _load(name, device) for name in dict.fromkeys((*asked, *_SHIPPED))}
+    for name in asked:
+        _check_usable(backends[name])
+    order = tuple(backends) if auto else asked
+    choices = {op: _choose(op, kernels, order, backends) for op in OPS}
+    functions = {op: _function(op, choice.backend, backends) for op, choice in choices.items()}
     return Ops(**functions), choices
 
 
-def _has_twin(op: str, backend: Backend) -> bool:
-    return hasattr(_TWINS[backend], op)
+def _read(kernels: str) -> tuple[tuple[str, ...], bool]:
+    """The backends asked for by name, and whether `auto` may fill in the rest."""
+    if kernels == "reference":
+        return (), False
+    names = kernels.split(",")
+    auto = names[-1] == "auto"
+    asked = tuple(names[:-1] if auto else names)
+    if any(name not in _SHIPPED and "." not in name.strip(".") for name in asked):
+        raise UserError(
+            f"--kernels must be auto, reference, or a list of {', '.join(_SHIPPED)} and modules of your own (with a "
+            f"dot in their name) that may end in auto, got {kernels!r}"
+        )
+    return asked, auto
 
 
-def _obstacle(op: str, backend: Backend, device: torch.device) -> str | None:
-    """Why `backend` cannot run the operation on this device, or None."""
-    module = _TWINS[backend]
-    if module is None or not _has_twin(op, backend):
-        return f"no {_NAMES[backend]} for {op} is shipped in this version"
+def _title(name: str) -> str:
+    return _TITLES.get(name, f"twin in {name}")
+
+
+def _load(name: str, device: torch.device) -> _Backend:
+    """Imports a backend; one that cannot be imported has that as its obstacle."""
+    try:
+        module = importlib.import_module(_SHIPPED.get(name, name))
+    except ImportError as error:
+        remedy = "; pip install 'semore-fast[kernels]'" if error.name == "triton" else ""
+        return _Backend(name, None, f"it cannot be imported ({error}{remedy})")
     reasons: list[str] = module.unsupported_reasons(device)
-    return "; ".join(reasons) or None
+    return _Backend(name, module, "; ".join(reasons) or None)
 
 
-def _check_usable(backend: Backend, obstacles: Mapping[str, Mapping[Backend, str | None]]) -> None:
-    """Asked for by name, a backend has twins, and every one of them works here."""
-    twins = [op for op in OPS if _has_twin(op, backend)]
-    if twins and not any(obstacles[op][backend] for op in twins):
-        return
-    listed = "; ".join(f"{op}: {why[backend]}" for op, why in obstacles.items() if why[backend])
-    raise UserError(f"--kernels {backend} cannot work here ({listed}); use --kernels auto")
+def _check_usable(backend: _Backend) -> None:
+    """Asked for by name, a backend has operations, and they work here."""
+    problem = backend.obstacle
+    if problem is None and not any(backend.has(op) for op in OPS):
+        problem = f"it defines none of {', '.join(OPS)}"
+    if problem is not None:
+        raise UserError(f"--kernels {backend.name} cannot work here ({problem}); use --kernels auto")
 
 
-def _choose(op: str, kernels: Kernels, obstacles: Mapping[Backend, str | None]) -> Choice:
-    usable = [backend for backend, why in obstacles.items() if why is None and kernels in ("auto", backend)]
+def _choose(op: str, kernels: str, order: tuple[str, ...], backends: Mapping[str, _Backend]) -> Choice:
+    asked, auto = _read(kernels)
+    usable = [name for name in order if backends[name].why_not(op) is None]
     chosen = usable[0] if usable else "reference"
-    preferred = f"auto takes {chosen}" if kernels == "auto" else f"{kernels} was asked for by name"
-    rejected: dict[Backend, str] = {
-        backend: why or preferred for backend, why in obstacles.items() if backend != chosen
-    }
+    preferred = f"auto takes {chosen}" if auto and chosen not in asked else f"{kernels} was asked for by name"
+    rejected = {name: found.why_not(op) or preferred for name, found in backends.items() if name != chosen}
     if chosen != "reference":
-        reason = "asked for by name" if kernels == chosen else f"auto: the fastest that runs {op} here"
+        reason = "asked for by name" if chosen in asked else f"auto: the fastest that runs {op} here"
         return Choice(chosen, reason, rejected | {"reference": f"{chosen} gives the same, faster"})
     if kernels == "reference":
         return Choice(chosen, "asked for by name", rejected)
-    if kernels == "auto":
+    if auto:
         return Choice(chosen, f"auto: nothing else runs {op} here", rejected)
-    return Choice(chosen, f"{kernels} means the {_NAMES[kernels]} where there is one, and {op} has none", rejected)
+    named = " or the ".join(_title(name) for name in order)
+    return Choice(chosen, f"{kernels} means the {named} where there is one, and {op} has none", rejected)
 
 
-def _function(op: str, backend: Backend) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(REFERENCE if backend == "reference" else _TWINS[backend], op)
+def _function(op: str, name: str, backends: Mapping[str, _Backend]) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(REFERENCE if name == "reference" else backends[name].module, op)
     return function
 
 

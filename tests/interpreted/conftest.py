@@ -1,6 +1,6 @@
 """Triton kernels on the CPU, by Triton's interpreter; or compiled, with `--kernels-on cuda` on a machine with a GPU.
 
-The interpreter must be chosen before Triton is imported, and one process knows one mode: hence a pytest call of its own.
+The interpreter must be chosen before Triton is imported and a process knows one mode: hence a pytest call of its own.
 """
 
 import os

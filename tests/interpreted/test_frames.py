@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from semore import ops
-from semore.ops import InputSpec
+from semore.ops import FrameStore, InputSpec
 from semore_fast.kernels.frames import encoder_inputs
 
 SAME_SIZE_INTEGER = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
@@ -22,8 +22,8 @@ def definition(
     """The definition, asked for as the kernel is; on the CPU."""
     frames, slots = frames.cpu(), slots.cpu()
     shift = None if shift is None else shift.cpu()
-    mask = None if masks is None else masks.cpu()[slots[:, -1]]
-    stack, residual, masked = ops.encoder_inputs(frames[slots], shift, mask, InputSpec(**wish))
+    store = FrameStore(frames, None if masks is None else masks.cpu())
+    stack, residual, masked = ops.encoder_inputs(store, slots, shift, InputSpec(**wish))
     return stack, residual, None if masked is None else masked[:masked_rows]
 
 

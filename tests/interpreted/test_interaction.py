@@ -37,7 +37,9 @@ def defined(tensors: list[Tensor], n_mask: Tensor | None = None, m_mask: Tensor 
     outs = [torch.zeros_like(flat[0]), torch.zeros_like(flat[1])]
     for i in range(len(flat[0])):
         masks = (n_mask, m_mask)
-        ns, ms = (slice(None) if mask is None else mask[i // heads].nonzero()[:, 0].to(outs[0].device) for mask in masks)
+        ns, ms = (
+            slice(None) if mask is None else mask[i // heads].nonzero()[:, 0].to(outs[0].device) for mask in masks
+        )
         parts = [x[i, at][None] for x, at in zip(flat, (ns, ms, ms, ns), strict=True)]
         if all(part.numel() for part in parts):
             for out, at, gathered in zip(outs, (ns, ms), ops.interaction(*parts), strict=True):
@@ -310,7 +312,11 @@ GOOD = {"q": (2, 5, 8), "k": (2, 6, 8), "v_motion": (2, 6, 8), "v_semantic": (2,
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"q": torch.zeros(5, 8)}, ValueError, r"q must be \[B, N, D\] or \[B, H, N, D\] and not be empty, is \[5, 8\]"),
+        (
+            {"q": torch.zeros(5, 8)},
+            ValueError,
+            r"q must be \[B, N, D\] or \[B, H, N, D\] and not be empty, is \[5, 8\]",
+        ),
         ({"q": torch.zeros(2, 0, 8)}, ValueError, "q must be .* not be empty"),
         ({"q": torch.zeros(())}, ValueError, "q must be"),
         ({"k": torch.zeros(3, 6, 8)}, ValueError, "k must differ from q .* in the last axis but one at most"),
@@ -319,7 +325,11 @@ GOOD = {"q": (2, 5, 8), "k": (2, 6, 8), "v_motion": (2, 6, 8), "v_semantic": (2,
         ({"v_motion": torch.zeros(2, 5, 8)}, ValueError, r"v_motion must have shape \[2, 6, 8\], has \[2, 5, 8\]"),
         ({"v_semantic": torch.zeros(2, 5, 4)}, ValueError, "v_semantic must have shape"),
         ({"v_semantic": torch.zeros(2, 5, 16)[..., ::2]}, ValueError, "v_semantic must have its channels together"),
-        ({"q": torch.zeros(2, 5, 8).double()}, TypeError, "q must be float32, bfloat16 or float16 .*, is torch.float64"),
+        (
+            {"q": torch.zeros(2, 5, 8).double()},
+            TypeError,
+            "q must be float32, bfloat16 or float16 .*, is torch.float64",
+        ),
         ({"k": torch.zeros(2, 6, 8).half()}, TypeError, "k must be .* of q's dtype torch.float32, is torch.float16"),
         ({"k": torch.zeros(2, 6, 8, device="meta")}, TypeError, "k must be on q's device cpu, is on meta"),
         ({"n_mask": torch.ones(2, 5)}, TypeError, "n_mask must be torch.bool, is torch.float32"),

@@ -102,7 +102,9 @@ class PoisonedMemory:
         if torch.device(device or "cpu").type == "meta" or any(options.values()):
             return self._empty(shape, dtype=dtype, device=device, memory_format=memory_format, **options)
         self.given.append(
-            Guarded(tuple(shape), dtype or torch.get_default_dtype(), device=device or "cpu", memory_format=memory_format)
+            Guarded(
+                tuple(shape), dtype or torch.get_default_dtype(), device=device or "cpu", memory_format=memory_format
+            )
         )
         return self.given[-1].tensor
 
