@@ -65,8 +65,9 @@ stage_kernels() {
     "$PYTHON" -m pytest -q -p no:cacheprovider tests/interpreted --kernels-on cuda "${EXTRA[@]}"
 }
 
-stage_tests() {
-    "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not slow' --continue-on-collection-errors "${EXTRA[@]}"
+stage_tests() { # without the one that compiles for GPUs which are not here, and takes minutes
+    "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not slow' --continue-on-collection-errors \
+        --ignore tests/test_compiled_ahead.py --ignore tests/interpreted "${EXTRA[@]}"
 }
 
 stage_sanitize() {
