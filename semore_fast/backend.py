@@ -104,17 +104,16 @@ def _load(name: str, device: torch.device) -> _Backend:
     except ImportError as error:
         remedy = "; pip install 'semore-fast[kernels]'" if error.name == "triton" else ""
         return _Backend(name, None, f"it cannot be imported ({error}{remedy})")
+    if not any(callable(getattr(module, op, None)) for op in OPS):
+        return _Backend(name, module, f"it defines none of {', '.join(OPS)}")
     reasons: list[str] = module.unsupported_reasons(device)
     return _Backend(name, module, "; ".join(reasons) or None)
 
 
 def _check_usable(backend: _Backend) -> None:
-    """Asked for by name, a backend has operations, and they work here."""
-    problem = backend.obstacle
-    if problem is None and not any(backend.has(op) for op in OPS):
-        problem = f"it defines none of {', '.join(OPS)}"
-    if problem is not None:
-        raise UserError(f"--kernels {backend.name} cannot work here ({problem}); use --kernels auto")
+    """Asked for by name, a backend works."""
+    if backend.obstacle is not None:
+        raise UserError(f"--kernels {backend.name} cannot work here ({backend.obstacle}); use --kernels auto")
 
 
 def _choose(op: str, kernels: str, order: tuple[str, ...], backends: Mapping[str, _Backend]) -> Choice:

@@ -36,7 +36,7 @@ MAY_USE = {
 }
 OUTSIDE = {
     "semore": {"numpy", "torch", "semore"},
-    "kernels": {"torch", "triton"},
+    "kernels": {"torch", "triton", "kernels"},
 }
 LAZY_OUTSIDE = {"semore/guidance": {"transformers", "PIL"}}
 """Heavy packages that may be imported inside a function, and where."""

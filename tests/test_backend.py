@@ -47,7 +47,7 @@ def test_every_backend_is_chosen_or_rejected_with_a_reason(kernels: str) -> None
         assert choice.backend not in choice.rejected
         assert choice.reason
         assert all(choice.rejected.values())
-        assert choice.rejected["triton"] == f"no Triton kernel for {op} is shipped in this version"
+        assert choice.rejected["triton"] == "Triton compiles for GPUs, and the learner is on cpu"
 
 
 def test_reference_by_name_is_the_definition_throughout() -> None:
@@ -80,21 +80,53 @@ def test_cpp_by_name_raises_every_reason() -> None:
     with pytest.raises(UserError) as caught:
         choose_ops("cpp", CUDA)
     message = str(caught.value)
-    assert message.startswith("--kernels cpp cannot work here (encoder_inputs: ")
-    for part in ("on cuda", "cannot be loaded", "pip install -e .", "interaction: no C++ twin", "use --kernels auto"):
+    assert message.startswith("--kernels cpp cannot work here (")
+    for part in ("on cuda", "cannot be loaded", "pip install -e .", "use --kernels auto"):
         assert part in message
     assert "\n" not in message
 
 
-def test_triton_by_name_raises_a_reason_for_every_operation() -> None:
-    with pytest.raises(UserError, match=r"^--kernels triton cannot work here") as caught:
-        choose_ops("triton", CUDA)
-    assert all(f"{op}: no Triton kernel for {op} is shipped in this version" in str(caught.value) for op in OPS)
+def test_triton_by_name_needs_a_gpu() -> None:
+    with pytest.raises(UserError, match=r"^--kernels triton cannot work here \(Triton compiles for GPUs"):
+        choose_ops("triton", CPU)
 
 
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(UserError, match="--kernels must be one of auto, reference, cpp, triton, got 'cuda'"):
-        choose_ops("cuda", CPU)
+def test_without_triton_auto_goes_on_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("semore_fast.kernels", "semore_fast.ops_triton"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "triton", None)
+    ops, choices = choose_ops("auto", CPU)
+    assert ops.encoder_inputs is ops_cpp.encoder_inputs
+    assert "pip install 'semore-fast[kernels]'" in choices["interaction"].rejected["triton"]
+
+
+def test_a_module_of_the_users_own_comes_first_and_auto_fills_in() -> None:
+    ops, choices = choose_ops("examples.my_ops,auto", CPU)
+    assert {op: choice.backend for op, choice in choices.items()} == {
+        "encoder_inputs": "cpp",
+        "interaction": "examples.my_ops",
+        "ssim_distance": "reference",
+    }
+    assert choices["interaction"].reason == "asked for by name"
+    assert choices["encoder_inputs"].reason == "auto: the fastest that runs encoder_inputs here"
+    assert ops.interaction.__module__ == "examples.my_ops"
+    assert choose_ops("examples.my_ops", CPU)[1]["encoder_inputs"].backend == "reference"
+
+
+@pytest.mark.parametrize(
+    ("kernels", "said"),
+    [
+        ("cuda", r"^--kernels must be auto, reference, or a list of triton, cpp and modules .* got 'cuda'$"),
+        ("auto,cpp", "^--kernels must be auto, reference"),
+        ("cpp,reference", "^--kernels must be auto, reference"),
+        ("", "^--kernels must be auto, reference"),
+        ("examples.missing", r"^--kernels examples.missing cannot work here \(it cannot be imported \(No module named"),
+        ("semore_fast.clock", "it defines none of encoder_inputs, interaction, ssim_distance"),
+    ],
+)
+def test_what_cannot_be_is_refused(kernels: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        choose_ops(kernels, CPU)
 
 
 def test_info_tells_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:

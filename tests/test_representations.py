@@ -251,7 +251,7 @@ def test_similarity_loss_is_the_mean_over_masked_samples(standardised):
         maps = tuple(standardise(x, batch.has_mask) for x in maps)
     distance = REFERENCE.ssim_distance(*maps, 3)
     loss = representation.auxiliary_losses(context_of(representation, batch))["similarity"]
-    assert torch.allclose(loss, distance[batch.has_mask].mean())
+    assert torch.allclose(loss, representation.semore.similarity_weight * distance[batch.has_mask].mean())
 
 
 def test_no_masks_at_all_means_no_similarity_loss_and_acting_s_features():
