@@ -170,4 +170,4 @@ def encoder_inputs(
     """
 
 def frames_instruction_set() -> str:
-    """What this processor runs `encoder_inputs` with: "avx2" or "portable"."""
+    """What this processor runs `encoder_inputs` with: "avx512vbmi", "avx2" or "portable"."""
