@@ -11,9 +11,10 @@ from torch import Tensor
 
 from semore.ops import FrameStore
 
-INTERACTION = ((2, 1, 1, 16), (3, 25, 25, 32), (2, 36, 49, 32), (1, 70, 130, 24))
-"""B, N, M, D: one position, the laptop's maps, the dmr trunk's beside another, and an odd rectangle."""
-SIMILARITY = ((2, 3, 11, 11, 3), (1, 32, 13, 17, 7), (3, 5, 6, 6, 1), (2, 1, 1, 1, 1))
+INTERACTION = ((3, 25, 25, 32), (2, 36, 49, 32), (1, 70, 130, 24))
+"""B, N, M, D: the laptop's maps, the dmr trunk's beside another, and an odd rectangle. Large enough to judge by: the
+largest error of a handful of numbers is luck."""
+SIMILARITY = ((4, 3, 11, 11, 3), (8, 32, 13, 17, 7), (4, 5, 6, 6, 1))
 """B, C, h, w, window."""
 FRAMES = ((3, 3, 20, 33), (1, 2, 7, 5))
 """B, K, H, W."""
