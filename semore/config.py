@@ -67,7 +67,7 @@ class SemoreConfig:
     interaction: bool = True
     """Bidirectional cross-attention between the streams (eqs 6-7)."""
     similarity_weight: float = 0.1
-    """Weight of eq 5; 0 leaves it out. Light, because a trunk that ignores its input serves it best (docs/learning.md)."""
+    """Weight of eq 5; 0 leaves it out. Light: a trunk that ignores its input serves it best (docs/learning.md)."""
     transition_weight: float = 1.0
     """Weight of eq 8; 0 leaves it out."""
     reward_weight: float = 1.0
