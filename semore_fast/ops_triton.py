@@ -1,6 +1,7 @@
 """The Triton twins under the signatures of `semore.ops`. Importing this module imports Triton.
 
-Shape legend as in semore.ops: B batch, K frames in a stack, C channels, h and w map sides.
+Shape legend as in semore.ops: B batch, K frames in a stack, C channels, h and w map sides, N and M positions,
+D channels of a position.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from semore.ops import FrameStore, InputSpec
 from semore_fast.kernels.frames import encoder_inputs as fused_inputs
+from semore_fast.kernels.interaction import interaction as fused_interaction
 from semore_fast.kernels.launch import INTERPRETED
 from semore_fast.kernels.similarity import ssim_distance as fused_distance
 
@@ -46,6 +48,12 @@ def encoder_inputs(
         dtype=spec.dtype,
     )
     return inputs
+
+
+def interaction(q_BND: Tensor, k_BMD: Tensor, v_motion_BMD: Tensor, v_semantic_BND: Tensor) -> tuple[Tensor, Tensor]:
+    """Bidirectional cross-attention; see `semore_fast.kernels.interaction.interaction`."""
+    gathered: tuple[Tensor, Tensor] = fused_interaction(q_BND, k_BMD, v_motion_BMD, v_semantic_BND)
+    return gathered
 
 
 def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Triton kernels on the CPU, by Triton's interpreter; or compiled, with `--kernels-on cuda` on a machine with a GPU.
 
-The interpreter must be chosen before Triton is imported and a process knows one mode: hence a pytest call of its own.
+The interpreter must be chosen before Triton is imported, and a process knows one mode: hence a pytest call of its own.
 """
 
 import os
@@ -46,8 +46,10 @@ def _check_versions() -> None:
 def _compute_like_a_gpu() -> None:
     """Mends two habits of the interpreter that no GPU has.
 
-    It cuts bits off where float32 becomes bfloat16. And it multiplies matrices by a library whose sums depend on their
-    shape, so that a backward kernel that recomputes scores in tiles of its own does not find those of the forward.
+    It cuts bits off where float32 becomes bfloat16. And it multiplies matrices by a library whose rounding depends on
+    their shape, so that a backward kernel that recomputes scores in tiles of its own does not find those of the
+    forward: here products are summed in float64 and rounded once. (A GPU's order of summation is its own; what it costs
+    shows with `--kernels-on cuda`, where PyTorch's is no better.)
     """
     import numpy as np
     import triton.language as tl
@@ -64,11 +66,9 @@ def _compute_like_a_gpu() -> None:
     def dot(
         self: InterpreterBuilder, a: TensorHandle, b: TensorHandle, d: TensorHandle, *options: object
     ) -> TensorHandle:
-        total = d.data.copy()
-        for k in range(a.data.shape[-1]):  # one product after the other, as a thread adds them up
-            total += a.data[..., k, None].astype(total.dtype) * b.data[..., k, None, :].astype(total.dtype)
         assert a.dtype.scalar != tl.bfloat16, "the interpreter holds bfloat16 as integers: upcast before a dot"
-        return TensorHandle(np.ascontiguousarray(total), d.dtype.scalar)
+        product = np.matmul(a.data.astype(np.float64), b.data.astype(np.float64)) + d.data
+        return TensorHandle(product.astype(d.data.dtype), d.dtype.scalar)
 
     for name, method in (("cast_impl", cast), ("create_fp_trunc", cast), ("create_dot", dot)):
         setattr(InterpreterBuilder, name, method)
