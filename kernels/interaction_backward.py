@@ -73,12 +73,15 @@ def _load_outcome(side, gradients, positions, live, tile):
 def _store_n(side, gradients, carry, ns, d_rows, d_values, scale, is_last, tile):
     """To the carry, or after the last group, if nobody else adds to it, as the result."""
     exists = ns < side.count
-    if tile.SPLITS > 1 or not is_last:
-        store_tile(carry.rows, ns, exists, d_rows, tile)
-        store_tile(carry.v, ns, exists, d_values, tile)
-    elif is_last:
+    if tile.ONE_GROUP and tile.SPLITS == 1:  # noqa: SIM114  # decided when compiling: there is no carry then
         store_tile(gradients.rows, ns, exists, d_rows * scale, tile)
         store_tile(gradients.v, ns, exists, d_values, tile)
+    elif is_last and tile.SPLITS == 1:
+        store_tile(gradients.rows, ns, exists, d_rows * scale, tile)
+        store_tile(gradients.v, ns, exists, d_values, tile)
+    else:
+        store_tile(carry.rows, ns, exists, d_rows, tile)
+        store_tile(carry.v, ns, exists, d_values, tile)
 
 
 @triton.jit

@@ -57,10 +57,11 @@ def _outside(total, live):
 @triton.jit
 def _load_tops(tops, positions, live, STABILISED: tl.constexpr):
     """Zero where nothing is to be subtracted."""
-    if not STABILISED:
+    if STABILISED:
+        top = tl.load(tops + positions, mask=live, other=0.0)
+        return tl.where(top == float("-inf"), 0.0, top)
+    else:  # needed: Triton also compiles what follows a return
         return tl.zeros_like(positions).to(tl.float32)
-    top = tl.load(tops + positions, mask=live, other=0.0)
-    return tl.where(top == float("-inf"), 0.0, top)
 
 
 @triton.jit
@@ -68,20 +69,23 @@ def _load_carry(carry, ns, wanted, tile):
     """Zero where nothing is wanted."""
     if tile.ONE_GROUP:
         return tl.zeros([tile.BLOCK_N, tile.BLOCK_D], tl.float32), tl.zeros([tile.BLOCK_N], tl.float32)
-    return load_tile(carry.sums, tile.D, ns, wanted, tile), tl.load(carry.total + ns, mask=wanted, other=0.0)
+    else:
+        return load_tile(carry.sums, tile.D, ns, wanted, tile), tl.load(carry.total + ns, mask=wanted, other=0.0)
 
 
 @triton.jit
 def _store_n(n_side, carry, ns, live_n, sums, total, top, is_last, tile):
     """To the carry, or after the last group, if nobody else adds to it, as the result."""
     exists = ns < n_side.count
-    if tile.SPLITS > 1 or not is_last:
+    if tile.ONE_GROUP and tile.SPLITS == 1:  # noqa: SIM114  # decided when compiling: there is no carry then
+        _store_result(n_side, ns, live_n, sums, total, top, tile)
+    elif is_last and tile.SPLITS == 1:
+        _store_result(n_side, ns, live_n, sums, total, top, tile)
+    else:
         store_tile(carry.sums, ns, exists, sums, tile)
         some = live_n & (total != 0)
         tl.store(carry.total + ns, tl.where(some, total, 0.0), mask=exists)
         tl.store(carry.top + ns, tl.where(some, top, float("-inf")), mask=exists)
-    elif is_last:
-        _store_result(n_side, ns, live_n, sums, total, top, tile)
 
 
 @triton.jit

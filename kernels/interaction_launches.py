@@ -18,7 +18,7 @@ from triton.runtime import driver
 
 from .interaction_backward import GradientCarry, Gradients, backward_kernel, sum_kernel
 from .interaction_forward import Carry, forward_kernel, merge_kernel
-from .interaction_plan import MERGE_BLOCK_N, Plan, plan
+from .interaction_plan import Plan, plan
 from .interaction_tiles import Side, Tile
 from .launch import INTERPRETED, Launch
 
@@ -64,7 +64,7 @@ def forward_launches(inputs: Inputs, outputs: Four) -> Iterator[Launch]:
     shared["scale_log2"] = inputs.scale * math.log2(math.e)
     yield _main_launch(forward_kernel, inputs.q, chosen, shared | {"m_side": owned})
     if chosen.splits > 1:
-        yield _merge_launch(merge_kernel, inputs.q, inner, shared)
+        yield _merge_launch(merge_kernel, inputs.q, chosen, shared)
 
 
 def backward_launches(
@@ -94,7 +94,7 @@ def backward_launches(
     own["stabilised_tile"] = tile._replace(BLOCK_N=tl.constexpr(chosen.stabilised_block_n))
     yield _main_launch(backward_kernel, inputs.q, chosen, shared | own)
     if chosen.splits > 1:
-        yield _merge_launch(sum_kernel, inputs.q, inner, shared)
+        yield _merge_launch(sum_kernel, inputs.q, chosen, shared)
 
 
 def _sides(inputs: Inputs, outputs: Four) -> tuple[Side, Side]:
@@ -169,12 +169,15 @@ def _main_launch(kernel: triton.JITFunction, q: Tensor, chosen: Plan, arguments:
     )
 
 
-def _merge_launch(kernel: triton.JITFunction, q: Tensor, inner: Side, arguments: dict[str, object]) -> Launch:
-    tile = arguments["tile"]
+def _merge_launch(kernel: triton.JITFunction, q: Tensor, chosen: Plan, arguments: dict[str, object]) -> Launch:
+    inner, tile = arguments["n_side"], arguments["tile"]
+    assert isinstance(inner, Side)
     assert isinstance(tile, Tile)
-    grid = (_batch_heads(q), -(-inner.count // MERGE_BLOCK_N))
+    block_n = chosen.merge_block_n
     return Launch(
-        kernel=kernel, grid=grid, arguments=arguments | {"tile": tile._replace(BLOCK_N=tl.constexpr(MERGE_BLOCK_N))}
+        kernel=kernel,
+        grid=(_batch_heads(q), -(-inner.count // block_n)),
+        arguments=arguments | {"tile": tile._replace(BLOCK_N=tl.constexpr(block_n))},
     )
 
 

@@ -16,12 +16,13 @@ depend on which one it is."""
 MIN_M_PER_SPLIT = 256
 """Fewer positions per split, and adding up the splits costs as much as sharing the scores saves."""
 MAX_SCRATCH_BYTES = 256 * 2**20
-MERGE_BLOCK_N = 64
+MERGE_BLOCK = 2048
+"""Elements at a time where splits are added up; at least 16 positions."""
 
 # By dtype size and padded D: (block_n, block_m, warps, stages). Checked ahead of time to spill no register, but for the
 # last row of each dtype: 256 channels need more registers than there are.
 _FORWARD = {
-    (2, 32): (64, 128, 8, 2),
+    (2, 32): (32, 64, 8, 1),
     (2, 64): (32, 64, 8, 1),
     (2, 128): (16, 32, 8, 1),
     (2, 256): (16, 16, 8, 1),
@@ -31,17 +32,17 @@ _FORWARD = {
     (4, 256): (16, 16, 8, 1),
 }
 _BACKWARD = {
-    (2, 32): (32, 64, 8, 1),
+    (2, 32): (32, 32, 8, 1),
     (2, 64): (32, 32, 8, 1),
     (2, 128): (16, 32, 8, 1),
     (2, 256): (16, 16, 8, 1),
-    (4, 32): (32, 32, 4, 1),
-    (4, 64): (16, 32, 8, 1),
-    (4, 128): (16, 16, 8, 1),
+    (4, 32): (16, 32, 8, 1),
+    (4, 64): (16, 16, 8, 1),
+    (4, 128): (16, 16, 16, 1),
     (4, 256): (16, 16, 8, 1),
 }
 # Where tensor cores read from shared memory, more registers are left, and larger tiles fit. Not for a D that is padded.
-_WGMMA_FORWARD = {(2, 64): (64, 64, 8, 2)}
+_WGMMA_FORWARD = {(2, 32): (64, 128, 8, 2), (2, 64): (64, 64, 8, 2)}
 _WGMMA_BACKWARD = {(2, 32): (64, 128, 8, 1), (2, 64): (32, 64, 8, 1)}
 
 
@@ -63,9 +64,9 @@ class Plan:
     stages: int
 
     @property
-    def carried(self) -> bool:
-        """Whether the N side needs scratch."""
-        return self.groups > 1
+    def merge_block_n(self) -> int:
+        """Positions at a time where splits are added up."""
+        return max(16, MERGE_BLOCK // self.block_d)
 
 
 def plan(batch_heads: int, n: int, m: int, d: int, dtype: torch.dtype, *, backward: bool, wgmma: bool) -> Plan:

@@ -132,8 +132,9 @@ def row_sums(a, wanted, tile):
     """Of a [rows, wanted], over what is wanted; where tensor cores multiply, as a product, which needs no shuffles."""
     if a.dtype == tl.float32:
         return tl.sum(tl.where(wanted[None, :], a, 0.0), 1)
-    ones = tl.where(wanted, 1.0, 0.0).to(a.dtype)[:, None].broadcast_to(wanted.shape[0], 16)
-    return tl.sum(dot(a, ones, tile), 1) * (1 / 16)
+    else:
+        ones = tl.where(wanted, 1.0, 0.0).to(a.dtype)[:, None].broadcast_to(wanted.shape[0], 16)
+        return tl.sum(dot(a, ones, tile), 1) * (1 / 16)
 
 
 @triton.jit
@@ -147,5 +148,6 @@ def weigh(products, live_n, bias_m, top_n, top_m, scale_log2, dtype: tl.constexp
         products += bias_m[:, None] + tl.where(live_n, 0.0, float("-inf"))[None, :]
         for_n, for_m = (products - top_n[None, :]) * scale_log2, (products - top_m[:, None]) * scale_log2
         return tl.exp2(for_n).to(dtype), tl.exp2(for_m).to(dtype)
-    weights = tl.exp2(products * scale_log2 + bias_m[:, None]).to(dtype)
-    return weights, weights
+    else:
+        weights = tl.exp2(products * scale_log2 + bias_m[:, None]).to(dtype)
+        return weights, weights

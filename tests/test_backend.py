@@ -47,9 +47,7 @@ def test_every_backend_is_chosen_or_rejected_with_a_reason(kernels: str) -> None
         assert choice.backend not in choice.rejected
         assert choice.reason
         assert all(choice.rejected.values())
-        no_kernel = "no Triton kernel for interaction is shipped in this version"
-        on_cpu = "Triton compiles for GPUs, and the learner is on cpu"
-        assert choice.rejected["triton"] == (no_kernel if op == "interaction" else on_cpu)
+        assert choice.rejected["triton"] == "Triton compiles for GPUs, and the learner is on cpu"
 
 
 def test_reference_by_name_is_the_definition_throughout() -> None:
