@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,6 @@ _allocator = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """Starts pytest once more with the allocator that training uses; peers profit from it as much as we do."""
     config.addinivalue_line("python_files", "bench_*.py")
-    # Kernels are equal here by the rule of their tests; last, for that folder has a conftest.py of its own.
-    sys.path.append(str(Path(__file__).parents[1] / "tests" / "interpreted"))
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.suspend_global_capture(in_=True)  # a new process would inherit pytest's hidden output

@@ -54,10 +54,11 @@ def one_minibatch(
 ) -> dict[str, Tensor | float]:
     """Every figure on one minibatch."""
     draws = agent.draw(len(batch.slots), generator)
+    inputs = agent._views(batch, draws)
     own = representation.semore
     representation.semore = dataclasses.replace(own, steered_fraction=1.0)
     with agent._autocast():
-        steered = representation.encode(agent._views(batch, draws), agent.target_representation)
+        steered = representation.encode(inputs, agent.target_representation)
         representation.semore = own
         acting = representation.encode(
             agent._prepare(batch.store, batch.slots[:, : agent.spec.stack], draws.observation_shift[0])
@@ -66,7 +67,7 @@ def one_minibatch(
         silent = torch.zeros_like(batch.action)
         actions = [agent.actor(tuple(m.detach() for m in e.maps), silent).mean for e in (steered, acting)]
         values = [agent.critic(e.feature, batch.action) for e in (steered, acting)]
-        motion = representation.motion_trunk(agent._views(batch, draws).residual)
+        motion = representation.motion_trunk(inputs.residual)
     context = UpdateContext(
         batch=batch, draws=draws, observation=steered, following=following, target=agent.target_representation
     )

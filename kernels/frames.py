@@ -9,7 +9,6 @@ frame, h and w sides of an output.
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -17,7 +16,7 @@ import triton
 from torch import Tensor
 
 from .frames_kernel import GROUP, frames_kernel
-from .launch import INTERPRETED, Launch
+from .launch import Launch, on, require_gpu
 
 GROUPS = 128  # of a program, one a thread
 WARPS = 4
@@ -96,7 +95,7 @@ def _encoder_inputs(
     out = _checked_outputs(
         frames_S3HW, masks_SHW, slots_RK, shift_R2, crop_R2, size, offset, residual, masked_rows, dtype
     )
-    with torch.cuda.device(frames_S3HW.device) if frames_S3HW.is_cuda else nullcontext():
+    with on(frames_S3HW.device):
         _launch(frames_S3HW, masks_SHW, slots_RK, shift_R2, crop_R2, out, offset, residual == "absolute").run()
     return out
 
@@ -162,8 +161,7 @@ def _launch(
 
 
 def _check_frames(frames: Tensor, size: Sequence[int]) -> None:
-    if not frames.is_cuda and not INTERPRETED:
-        raise TypeError(f"frames must be on a CUDA device, is on {frames.device}; use --kernels auto")
+    require_gpu("frames", frames)
     if frames.ndim != 4 or frames.shape[1] != 3 or 0 in frames.shape:
         raise ValueError(f"frames must have shape [S, 3, H, W] and not be empty, has {list(frames.shape)}")
     _check("frames", frames, frames, torch.uint8, frames.shape)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 import triton
+from torch import Tensor
 
 
 @triton.jit
@@ -30,3 +34,14 @@ class Launch:
     def run(self) -> None:
         """Starts it on the current device and stream."""
         self.kernel[self.grid](**self.arguments, **self.options)
+
+
+def on(device: torch.device) -> AbstractContextManager[Any]:
+    """Makes a CUDA device the current one, where launches go; the interpreter has no such notion."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def require_gpu(name: str, tensor: Tensor) -> None:
+    """Refuses a tensor that no kernel can reach with a TypeError."""
+    if not tensor.is_cuda and not INTERPRETED:
+        raise TypeError(f"{name} must be on a CUDA device, is on {tensor.device}; use --kernels auto")

@@ -7,7 +7,6 @@ Shape legend: B batch, C channels, h and w map sides, i and j sides of the map o
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 import triton
 from torch import Tensor
 
-from .launch import INTERPRETED, Launch
+from .launch import Launch, on, require_gpu
 from .similarity_kernels import distance_kernel, gradient_kernel
 
 COLUMNS = 256  # of a program
@@ -49,7 +48,7 @@ def _ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int, for_x: bool, for
     """Distance [B] and slopes [B, M, i, j, C], M = 0 where no gradient follows."""
     _check(x_BChw, y_BChw, window)
     slopes = _slopes(x_BChw, window, for_x, for_y)
-    with _on(x_BChw.device):
+    with on(x_BChw.device):
         x, y = _channels_last(x_BChw), _channels_last(y_BChw)
         low, high = y.permute(0, 2, 3, 1).flatten(1).aminmax(dim=1)  # of a view
         launch, parts = _distance_launch(x, y, (low, high), slopes, window, for_x, for_y)
@@ -69,7 +68,7 @@ def _ssim_distance_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of both maps, empty where not wanted."""
     out = _gradients(x_BChw, y_BChw, for_x, for_y)
-    with _on(x_BChw.device):
+    with on(x_BChw.device):
         x, y = _channels_last(x_BChw), _channels_last(y_BChw)
         _gradient_launch(grad_B.contiguous(), x, y, slopes, out, window, for_x, for_y).run()
     return out
@@ -95,10 +94,6 @@ def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _ssim_distance.register_autograd(_backward, setup_context=_keep)
-
-
-def _on(device: torch.device) -> AbstractContextManager[Any]:
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _channels_last(x_BChw: Tensor) -> Tensor:
@@ -158,8 +153,7 @@ def _gradient_launch(
 
 def _check(x: Tensor, y: Tensor, window: int) -> None:
     for name, tensor in (("x", x), ("y", y)):
-        if not tensor.is_cuda and not INTERPRETED:
-            raise TypeError(f"{name} must be on a CUDA device, is on {tensor.device}; use --kernels auto")
+        require_gpu(name, tensor)
         if tensor.dtype not in DTYPES:
             raise TypeError(f"{name} must be float32, bfloat16 or float16, is {tensor.dtype}")
     if x.device != y.device:

@@ -38,6 +38,17 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class _Request:
+    """What `--kernels` says."""
+
+    text: str
+    asked: tuple[str, ...]
+    """Backends asked for by name."""
+    auto: bool
+    """Whether the shipped ones may fill in the rest."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Backend:
     """One backend on one device."""
 
@@ -46,11 +57,8 @@ class _Backend:
     obstacle: str | None
     """Why none of its operations can run here, or None."""
 
-    def has(self, op: str) -> bool:
-        return self.module is None or callable(getattr(self.module, op, None))
-
     def why_not(self, op: str) -> str | None:
-        if not self.has(op):
+        if self.module is not None and not _has(self.module, op):
             return f"no {_title(self.name)} for {op} is shipped in this version"
         return self.obstacle
 
@@ -68,20 +76,18 @@ def choose_ops(kernels: str, device: torch.device) -> tuple[Ops, dict[str, Choic
     Raises:
         UserError: unknown name, or a backend asked for by name that cannot work, with every reason.
     """
-    asked, auto = _read(kernels)
-    backends = {name: _load(name, device) for name in dict.fromkeys((*asked, *_SHIPPED))}
-    for name in asked:
+    request = _read(kernels)
+    backends = {name: _load(name, device) for name in dict.fromkeys((*request.asked, *_SHIPPED))}
+    for name in request.asked:
         _check_usable(backends[name])
-    order = tuple(backends) if auto else asked
-    choices = {op: _choose(op, kernels, order, backends) for op in OPS}
+    choices = {op: _choose(op, request, backends) for op in OPS}
     functions = {op: _function(op, choice.backend, backends) for op, choice in choices.items()}
     return Ops(**functions), choices
 
 
-def _read(kernels: str) -> tuple[tuple[str, ...], bool]:
-    """The backends asked for by name, and whether `auto` may fill in the rest."""
+def _read(kernels: str) -> _Request:
     if kernels == "reference":
-        return (), False
+        return _Request(kernels, (), auto=False)
     names = kernels.split(",")
     auto = names[-1] == "auto"
     asked = tuple(names[:-1] if auto else names)
@@ -90,11 +96,15 @@ def _read(kernels: str) -> tuple[tuple[str, ...], bool]:
             f"--kernels must be auto, reference, or a list of {', '.join(_SHIPPED)} and modules of your own (with a "
             f"dot in their name) that may end in auto, got {kernels!r}"
         )
-    return asked, auto
+    return _Request(kernels, asked, auto)
 
 
 def _title(name: str) -> str:
     return _TITLES.get(name, f"twin in {name}")
+
+
+def _has(module: ModuleType, op: str) -> bool:
+    return callable(getattr(module, op, None))
 
 
 def _load(name: str, device: torch.device) -> _Backend:
@@ -104,7 +114,7 @@ def _load(name: str, device: torch.device) -> _Backend:
     except ImportError as error:
         remedy = "; pip install 'semore-fast[kernels]'" if error.name == "triton" else ""
         return _Backend(name, None, f"it cannot be imported ({error}{remedy})")
-    if not any(callable(getattr(module, op, None)) for op in OPS):
+    if not any(_has(module, op) for op in OPS):
         return _Backend(name, module, f"it defines none of {', '.join(OPS)}")
     reasons: list[str] = module.unsupported_reasons(device)
     return _Backend(name, module, "; ".join(reasons) or None)
@@ -116,21 +126,23 @@ def _check_usable(backend: _Backend) -> None:
         raise UserError(f"--kernels {backend.name} cannot work here ({backend.obstacle}); use --kernels auto")
 
 
-def _choose(op: str, kernels: str, order: tuple[str, ...], backends: Mapping[str, _Backend]) -> Choice:
-    asked, auto = _read(kernels)
+def _choose(op: str, request: _Request, backends: Mapping[str, _Backend]) -> Choice:
+    """The first of `backends`, which stand in the order to ask in."""
+    order = tuple(backends) if request.auto else request.asked
     usable = [name for name in order if backends[name].why_not(op) is None]
     chosen = usable[0] if usable else "reference"
-    preferred = f"auto takes {chosen}" if auto and chosen not in asked else f"{kernels} was asked for by name"
+    by_auto = request.auto and chosen not in request.asked
+    preferred = f"auto takes {chosen}" if by_auto else f"{request.text} was asked for by name"
     rejected = {name: found.why_not(op) or preferred for name, found in backends.items() if name != chosen}
     if chosen != "reference":
-        reason = "asked for by name" if chosen in asked else f"auto: the fastest that runs {op} here"
+        reason = f"auto: the fastest that runs {op} here" if by_auto else "asked for by name"
         return Choice(chosen, reason, rejected | {"reference": f"{chosen} gives the same, faster"})
-    if kernels == "reference":
-        return Choice(chosen, "asked for by name", rejected)
-    if auto:
+    if request.auto:
         return Choice(chosen, f"auto: nothing else runs {op} here", rejected)
+    if not request.asked:
+        return Choice(chosen, "asked for by name", rejected)
     named = " or the ".join(_title(name) for name in order)
-    return Choice(chosen, f"{kernels} means the {named} where there is one, and {op} has none", rejected)
+    return Choice(chosen, f"{request.text} means the {named} where there is one, and {op} has none", rejected)
 
 
 def _function(op: str, name: str, backends: Mapping[str, _Backend]) -> Callable[..., Any]:

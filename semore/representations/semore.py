@@ -103,7 +103,8 @@ class SemoreRepresentation(Representation):
         self.semore = semore
         self.maps = 2 if semore.motion_stream else 1
         self.needs_following = semore.transition_weight > 0
-        self.uses_masks = semore.interaction or semore.similarity_weight > 0
+        steered = semore.interaction and semore.steered_fraction > 0
+        self.uses_masks = steered or semore.similarity_weight > 0
         if semore.motion_stream:
             self.residual = "absolute" if semore.absolute_residual else "signed"
         self.semantic_trunk = Trunk(config.trunk, 3 * spec.stack)
