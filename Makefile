@@ -28,13 +28,13 @@ setup: $(VENV)/.stamp ## virtual environment, tested versions, C++ extension
 train: setup ## train: SCENARIO=jw|hb|hw, ARGS='--agent sac --seed 1'
 	$(BIN)/python -m semore_fast.train --scenario $(SCENARIO) $(ARGS)
 
-test: setup ## tests
+test: setup ## tests; ARGS='-k replay' runs some of the first suite alone
 	$(BIN)/python -m pytest -q -m 'not slow' $(ARGS)
-	$(BIN)/python -m pytest -q -m 'not slow' tests/interpreted $(INTERPRETED) $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m pytest -q -m 'not slow' tests/interpreted $(INTERPRETED))
 
 test-slow: setup ## the tests too long for every commit
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
-	$(BIN)/python -m pytest -q -m slow tests/interpreted $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m pytest -q -m slow tests/interpreted)
 
 lint: setup ## ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

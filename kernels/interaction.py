@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .interaction_launches import Inputs, backward_launches, backward_outputs, forward_launches, forward_outputs
 from .interaction_plan import MAX_D
-from .launch import INTERPRETED
+from .launch import on, require_gpu
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MAX_SPAN = 2**31
@@ -86,8 +86,7 @@ def _check_tensor(name: str, x: Tensor, like: Tensor, q: Tensor) -> None:
         raise TypeError(f"{name} must be float32, bfloat16 or float16 and of q's dtype {q.dtype}, is {x.dtype}")
     if x.device != q.device:
         raise TypeError(f"{name} must be on q's device {q.device}, is on {x.device}")
-    if x.device.type != "cuda" and not (INTERPRETED and x.device.type == "cpu"):
-        raise TypeError(f"{name} must be on a GPU, is on {x.device}; elsewhere use semore.ops.interaction")
+    require_gpu(name, x)
     if x.shape != like.shape:
         raise ValueError(f"{name} must have shape {list(like.shape)}, has {list(x.shape)}")
     if x.shape[-1] > 1 and x.stride(-1) != 1:
@@ -120,7 +119,7 @@ def _forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The two results and, for the backward pass, both sides' softmaxes (`forward_outputs`)."""
     outputs = forward_outputs(q, k)
-    with torch.cuda.device_of(q):
+    with on(q.device):
         for launch in forward_launches(Inputs(q, k, v_motion, v_semantic, scale, n_mask, m_mask), outputs):
             launch.run()
     return outputs
@@ -151,7 +150,7 @@ def _backward(
     inputs = Inputs(q, k, v_motion, v_semantic, scale, n_mask, m_mask)
     upstream = grad_n.contiguous(), grad_m.contiguous()
     gradients = backward_outputs(q, k)
-    with torch.cuda.device_of(q):
+    with on(q.device):
         for launch in backward_launches(inputs, (out_n, out_m, softmax_n, softmax_m), upstream, gradients):
             launch.run()
     return gradients

@@ -47,5 +47,5 @@ def test_compiled_kernels_refuse_cpu_tensors() -> None:
 
     from semore_fast.kernels.interaction import interaction
 
-    with pytest.raises(TypeError, match="q must be on a GPU, is on cpu; elsewhere use"):
+    with pytest.raises(TypeError, match="q must be on a CUDA device, is on cpu; use --kernels auto"):
         interaction(*(torch.zeros(1, 2, 8) for _ in range(4)))
