@@ -26,6 +26,9 @@ class AgentConfig:
     """Random shift of training pictures, up to this many pixels each way, border repeated."""
     learning_rate: float = 1e-3
     """Adam's, for encoder, critic, auxiliary heads and actor."""
+    warmup_fraction: float = 0.0
+    """The learning rate rises linearly from 0 over this fraction of the run: Adam's first steps are large whatever the
+    gradient, and can silence a fresh trunk (docs/learning.md)."""
     final_learning_rate_fraction: float = 1.0
     """The learning rate falls linearly to this fraction of itself over the run."""
     temperature_learning_rate: float = 1e-4

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+LayerT = TypeVar("LayerT", nn.Linear, nn.Conv2d)
+RELU_GAIN = math.sqrt(2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +48,17 @@ def map_side(spec: TrunkSpec, image_size: int) -> int:
 
 
 class Trunk(nn.Sequential):
-    """Picture [B, in_channels, H, W] to feature map [B, C, h, w]."""
+    """Picture [B, in_channels, H, W] to feature map [B, C, h, w].
+
+    Orthogonal weights that keep the signal's size from layer to layer, as DrQ-v2 (Yarats et al. 2021). PyTorch's own
+    start leaves a third of the last layer's channels dead and the rest nearly independent of the picture
+    (docs/learning.md).
+    """
 
     def __init__(self, spec: TrunkSpec, in_channels: int) -> None:
         layers: list[nn.Module] = []
         for kernel, stride, channels in zip(spec.kernels, spec.strides, spec.channels, strict=True):
-            layers += [nn.Conv2d(in_channels, channels, kernel, stride), nn.ReLU(inplace=True)]
+            layers += [orthogonal(nn.Conv2d(in_channels, channels, kernel, stride), RELU_GAIN), nn.ReLU(inplace=True)]
             in_channels = channels
         super().__init__(*layers)
 
@@ -80,9 +89,10 @@ class Heads(nn.Module):
         return torch.cat([head(m) for head, m in zip(self.heads, maps, strict=True)], 1)
 
 
-def orthogonal(layer: nn.Linear) -> nn.Linear:
+def orthogonal(layer: LayerT, gain: float = 1.0) -> LayerT:
     """Orthogonal weights, zero bias, as pixel SAC does."""
-    nn.init.orthogonal_(layer.weight)
+    nn.init.orthogonal_(layer.weight, gain)
+    assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
 

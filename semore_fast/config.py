@@ -157,7 +157,7 @@ DMR = RunConfig(
 
 LAPTOP = RunConfig(
     preset="laptop",
-    frames=60_000,
+    frames=80_000,
     checkpoint_every_frames=10_000,
     env=EnvConfig(image_size=64, supersample=2, action_repeat=4),
     sampling=ReplayConfig(batch_size=64, n_step=3, discount=0.96),
@@ -167,6 +167,7 @@ LAPTOP = RunConfig(
         hidden_dim=256,
         layer_norm=True,
         shift_pixels=4,
+        warmup_fraction=0.05,
         target_encoder=False,
         precision="bfloat16",
     ),
@@ -217,6 +218,7 @@ def check(config: RunConfig) -> None:
     fractions = {
         "--sampling.discount": config.sampling.discount,
         "--semore.steered-fraction": config.semore.steered_fraction,
+        "--learner.warmup-fraction": config.learner.warmup_fraction,
     }
     for flag, fraction in fractions.items():
         if not 0 <= fraction <= 1:

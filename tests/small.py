@@ -37,9 +37,20 @@ def small_config(**changes: Any) -> AgentConfig:
 def small_agent(
     name: str = "semore", spec: ObservationSpec | None = None, semore: SemoreConfig | None = None, **changes: Any
 ) -> Agent:
-    """A learner by its method's name, seeded alike each time."""
+    """A learner by its method's name, seeded alike each time, its interaction at work."""
     torch.manual_seed(1)
-    return make_agent(name, small_config(**changes), spec or small_spec(), semore=semore)
+    agent = make_agent(name, small_config(**changes), spec or small_spec(), semore=semore)
+    open_exchange(agent.representation)
+    agent.target_representation.load_state_dict(agent.representation.state_dict())
+    return agent
+
+
+def open_exchange(representation: Representation) -> None:
+    """Lets the interaction add something from the start, as it does after training."""
+    exchange = getattr(representation, "exchange", None)
+    if exchange is not None:
+        exchange.to_semantic.reset_parameters()
+        exchange.to_motion.reset_parameters()
 
 
 def encoder_config(config: AgentConfig | None = None) -> EncoderConfig:
@@ -95,9 +106,12 @@ def draws(agent: Agent, size: int = BATCH, seed: int = 3) -> Draws:
 
 
 def build(semore: SemoreConfig | None = None, **spec_changes: Any) -> SemoreRepresentation:
-    """Semore's representation alone, seeded alike each time."""
+    """Semore's representation alone, seeded alike each time, its interaction at work."""
     torch.manual_seed(1)
-    return SemoreRepresentation(encoder_config(), small_spec(**spec_changes), REFERENCE, semore or SemoreConfig())
+    spec = small_spec(**spec_changes)
+    representation = SemoreRepresentation(encoder_config(), spec, REFERENCE, semore or SemoreConfig())
+    open_exchange(representation)
+    return representation
 
 
 def prepared(

@@ -241,6 +241,14 @@ def test_learning_rates_fall_linearly_and_the_temperatures_stays():
     assert agent.optimisers["temperature"].param_groups[0]["betas"] == (0.5, 0.999)
 
 
+def test_learning_rates_rise_from_nothing_while_warming_up():
+    agent = small_agent(warmup_fraction=0.2, final_learning_rate_fraction=0.5)
+    for progress, rate in ((0.0, 0.0), (0.1, 0.95e-3 / 2), (0.2, 0.9e-3), (1.0, 0.5e-3)):
+        agent.set_progress(progress)
+        assert agent.optimisers["critic"].param_groups[0]["lr"] == pytest.approx(rate)
+        assert agent.optimisers["actor"].param_groups[0]["lr"] == pytest.approx(rate)
+
+
 def test_a_fixed_temperature_has_no_optimiser():
     agent = small_agent(fixed_temperature=True, initial_temperature=0.2)
     assert set(agent.optimisers) == {"critic", "actor"}

@@ -37,6 +37,18 @@ def attended(representation: SemoreRepresentation, semantic: Tensor, motion: Ten
     return semantic + out[0], motion + out[1]
 
 
+def test_a_fresh_interaction_adds_nothing_and_its_first_gradient_opens_it():
+    torch.manual_seed(1)
+    fresh = SemoreRepresentation(encoder_config(), small_spec(), REFERENCE, SemoreConfig())
+    maps = fresh.semantic_trunk(prepared(fresh).stack), fresh.motion_trunk(prepared(fresh).residual)
+    added = fresh.exchange(*maps, maps[0])
+    assert not added[0].any()
+    assert not added[1].any()
+    (added[0].sum() + added[1].sum()).backward()
+    assert fresh.exchange.to_semantic.weight.grad.any()
+    assert fresh.exchange.to_motion.weight.grad.any()
+
+
 @pytest.mark.parametrize("stride", [0, 1, 2])
 @pytest.mark.parametrize(("fraction", "steered"), [(0.0, 0), (0.3, 2), (0.5, 2), (0.75, 3), (1.0, BATCH)])
 def test_interaction_equals_equations_6_and_7(stride, fraction, steered):

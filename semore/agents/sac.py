@@ -232,6 +232,8 @@ class Agent(nn.Module):
     def set_progress(self, fraction: float) -> None:
         """Sets the learning rates for a run that is `fraction` in [0, 1] done."""
         scale = 1 + fraction * (self.config.final_learning_rate_fraction - 1)
+        if fraction < self.config.warmup_fraction:
+            scale *= fraction / self.config.warmup_fraction
         for name in ("critic", "actor"):
             for group in self.optimisers[name].param_groups:
                 group["lr"] = self.config.learning_rate * scale

@@ -37,10 +37,18 @@ def reduction(channels: int, out_channels: int, stride: int) -> nn.Module:
     return nn.Conv2d(channels, out_channels, 3, stride)
 
 
+def zero(layer: nn.Linear) -> nn.Linear:
+    """Zero weights and bias."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class Interaction(nn.Module):
     """Lets the streams exchange information through one score matrix (eqs 6-7).
 
-    The query decides the weights; the values always come from the streams.
+    The query decides the weights; the values always come from the streams. It starts by adding nothing: what a random
+    layer adds is many times larger than a fresh stream, and the same for every picture (docs/learning.md).
     """
 
     def __init__(self, channels: int, side: int, config: SemoreConfig, ops: Ops) -> None:
@@ -53,8 +61,8 @@ class Interaction(nn.Module):
         self.key = reduction(channels, width, stride)
         self.value_motion = reduction(channels, width, stride)
         self.value_semantic = reduction(channels, width, stride)
-        self.to_semantic = nn.Linear(width, channels)
-        self.to_motion = nn.Linear(width, channels)
+        self.to_semantic = zero(nn.Linear(width, channels))
+        self.to_motion = zero(nn.Linear(width, channels))
 
     def forward(self, semantic: Tensor, motion: Tensor, query_map: Tensor) -> tuple[Tensor, Tensor]:
         """Returns what to add to the semantic and to the motion map, both [B, C, h, w].
