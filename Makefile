@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SCENARIO ?= jw
 ARGS ?=
 # Triton's kernels run in its interpreter here, which needs a process of its own; then they are a backend like any other.
-INTERPRETED := tests/test_twins.py --kernels triton
+INTERPRETED := tests/test_twins.py tests/test_swap.py --kernels triton
 CXX ?= g++
 CXXFLAGS := -std=c++17 -O1 -g -Wall -Wextra -Icsrc -pthread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -34,7 +34,7 @@ test: setup ## tests; ARGS='-k replay' runs some of the first suite alone
 
 test-slow: setup ## the tests too long for every commit
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
-	$(if $(ARGS),,$(BIN)/python -m pytest -q -m slow tests/interpreted)
+	$(if $(ARGS),,$(BIN)/python -m pytest -q -m slow tests/interpreted $(INTERPRETED))
 
 lint: setup ## ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

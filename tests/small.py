@@ -10,7 +10,7 @@ from semore.agents import Agent, make_agent
 from semore.batch import Draws, TensorBatch
 from semore.config import AgentConfig, SemoreConfig
 from semore.networks import TRUNKS
-from semore.ops import REFERENCE, FrameStore
+from semore.ops import REFERENCE, FrameStore, Ops
 from semore.representations import (
     EncoderConfig,
     Inputs,
@@ -35,11 +35,16 @@ def small_config(**changes: Any) -> AgentConfig:
 
 
 def small_agent(
-    name: str = "semore", spec: ObservationSpec | None = None, semore: SemoreConfig | None = None, **changes: Any
+    name: str = "semore",
+    spec: ObservationSpec | None = None,
+    semore: SemoreConfig | None = None,
+    ops: Ops = REFERENCE,
+    device: torch.device | str = "cpu",
+    **changes: Any,
 ) -> Agent:
     """A learner by its method's name, seeded alike each time, its interaction at work."""
     torch.manual_seed(1)
-    agent = make_agent(name, small_config(**changes), spec or small_spec(), semore=semore)
+    agent = make_agent(name, small_config(**changes), spec or small_spec(), ops, device, semore)
     open_exchange(agent.representation)
     agent.target_representation.load_state_dict(agent.representation.state_dict())
     return agent
