@@ -48,3 +48,5 @@ class Draws:
     """float32 [K, B, A], standard normal."""
     actor_noise: Tensor
     """float32 [V B, A], standard normal, views stacked along the batch."""
+    extra_shift: Tensor
+    """int64 [E, B, 2], of the views that auxiliary losses alone see."""

@@ -108,6 +108,11 @@ METHOD_SUMMARIES: dict[str, str] = {
     "semore-m2": "ablation: both streams concatenated, no guidance",
     "semore-m3": "ablation: M2 with the similarity loss",
     "sac": "pixel SAC on the stacked frames",
+    "curl": "SAC with a contrastive loss between random crops",
+    "flare": "SAC on frames encoded singly and their latent differences",
+    "drq": "SAC averaged over random shifts",
+    "deepmdp": "SAC with a latent transition and reward model",
+    "simoun": "two interacting paths, curious where they disagree (our reading of the abstract)",
 }
 """Every method by its name on the command line."""
 

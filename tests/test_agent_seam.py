@@ -98,6 +98,7 @@ def one_view_draws(seed: int = 0) -> Draws:
         bootstrap_shift=torch.randint(-3, 4, (1, BATCH, 2), generator=g),
         bootstrap_noise=torch.randn(1, BATCH, 2, generator=g),
         actor_noise=torch.randn(BATCH, 2, generator=g),
+        extra_shift=torch.zeros(0, BATCH, 2, dtype=torch.int64),
     )
 
 
@@ -107,6 +108,7 @@ def twice(d: Draws) -> Draws:
         bootstrap_shift=d.bootstrap_shift.repeat(2, 1, 1),
         bootstrap_noise=d.bootstrap_noise.repeat(2, 1, 1),
         actor_noise=d.actor_noise.repeat(2, 1),
+        extra_shift=d.extra_shift,
     )
 
 

@@ -13,11 +13,16 @@ from semore.config import ABLATIONS, METHOD_SUMMARIES, AgentConfig, SemoreConfig
 from semore.networks import TRUNKS
 from semore.ops import REFERENCE, Ops
 from semore.representations import (
+    CurlRepresentation,
+    DeepMDPRepresentation,
+    DrQRepresentation,
     EncoderConfig,
+    FlareRepresentation,
     ObservationSpec,
     PixelRepresentation,
     Representation,
     SemoreRepresentation,
+    SimounRepresentation,
 )
 
 MakeRepresentation = Callable[[EncoderConfig, ObservationSpec, Ops, SemoreConfig], Representation]
@@ -30,9 +35,19 @@ def _ablation(name: str) -> MakeRepresentation:
     return make
 
 
+def _plain(kind: Callable[[EncoderConfig, ObservationSpec, Ops], Representation]) -> MakeRepresentation:
+    """A method without settings of Semore's."""
+    return lambda encoder, spec, ops, _: kind(encoder, spec, ops)
+
+
 REPRESENTATIONS: dict[str, MakeRepresentation] = {
     **{name: _ablation(name) for name in ABLATIONS},
-    "sac": lambda encoder, spec, ops, _: PixelRepresentation(encoder, spec, ops),
+    "sac": _plain(PixelRepresentation),
+    "curl": _plain(CurlRepresentation),
+    "flare": _plain(FlareRepresentation),
+    "drq": _plain(DrQRepresentation),
+    "deepmdp": _plain(DeepMDPRepresentation),
+    "simoun": SimounRepresentation,
 }
 """How each method sees; to add one, add it here and to `METHOD_SUMMARIES`."""
 

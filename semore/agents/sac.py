@@ -37,6 +37,7 @@ class Agent(nn.Module):
         self.representation = make_representation()
         if self.representation.needs_following and self.representation.observation_views > 1:
             raise ValueError("a representation that needs the next observation cannot have several views")
+        self.shift_reach = self.representation.shift_reach(config.shift_pixels)
         feature_dim = self.representation.feature_dim
         self.critic = TwinCritic(
             feature_dim + spec.action_dim, config.hidden_dim, config.hidden_layers, config.layer_norm
@@ -104,7 +105,7 @@ class Agent(nn.Module):
     def draw(self, batch_size: int, generator: torch.Generator) -> Draws:
         """Draws one update's random numbers on the CPU and moves them to the learner's device."""
         views, boots = self.representation.observation_views, self.representation.bootstrap_views
-        actions, reach = self.spec.action_dim, self.config.shift_pixels
+        actions, reach = self.spec.action_dim, self.shift_reach
 
         def shift(count: int) -> Tensor:
             return torch.randint(-reach, reach + 1, (count, batch_size, 2), generator=generator).to(self.device)
@@ -117,6 +118,7 @@ class Agent(nn.Module):
             bootstrap_shift=shift(boots),
             bootstrap_noise=normal(boots, batch_size, actions),
             actor_noise=normal(batch_size * views, actions),
+            extra_shift=shift(self.representation.extra_views),
         )
 
     def update(self, batch: TensorBatch, draws: Draws, train_actor: bool, move_targets: bool) -> dict[str, Tensor]:
@@ -137,6 +139,7 @@ class Agent(nn.Module):
             observation=observation,
             following=following,
             target=self.target_representation,
+            extra_views=self._extra_views(batch, draws),
         )
         metrics = self._update_critic(context, target.repeat(views))
         if train_actor:
@@ -152,9 +155,13 @@ class Agent(nn.Module):
         slots = batch.slots[:, : self.spec.stack].repeat(views, 1)
         return self._prepare(batch.store, slots, draws.observation_shift.flatten(0, 1), batch.has_mask.repeat(views))
 
+    def _extra_views(self, batch: TensorBatch, draws: Draws) -> tuple[Inputs, ...]:
+        slots = batch.slots[:, : self.spec.stack]
+        return tuple(self._prepare(batch.store, slots, shift) for shift in draws.extra_shift)
+
     def _prepare(self, store: FrameStore, slots: Tensor, shift: Tensor, has_mask: Tensor | None = None) -> Inputs:
         """Inputs; without guidance for all but the observation, since targets value what the acting policy will see."""
-        shift_or_none = shift if self.config.shift_pixels else None
+        shift_or_none = shift if self.shift_reach else None
         return self.representation.prepare(store, slots, self.dtype, shift_or_none, has_mask)
 
     @torch.no_grad()

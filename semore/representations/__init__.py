@@ -8,18 +8,26 @@ from semore.representations.base import (
     Representation,
     UpdateContext,
 )
+from semore.representations.curl import CurlRepresentation
+from semore.representations.deepmdp import DeepMDPRepresentation
+from semore.representations.drq import DrQRepresentation
+from semore.representations.flare import FlareRepresentation
 from semore.representations.pixel import PixelRepresentation
-from semore.representations.semore import (
-    SemoreRepresentation,
-)
+from semore.representations.semore import SemoreRepresentation
+from semore.representations.simoun import SimounRepresentation
 
 __all__ = [
+    "CurlRepresentation",
+    "DeepMDPRepresentation",
+    "DrQRepresentation",
     "Encoded",
     "EncoderConfig",
+    "FlareRepresentation",
     "Inputs",
     "ObservationSpec",
     "PixelRepresentation",
     "Representation",
     "SemoreRepresentation",
+    "SimounRepresentation",
     "UpdateContext",
 ]

@@ -76,6 +76,8 @@ class UpdateContext:
     """Online encoding of the next observation (one step on) without gradients, for `needs_following`."""
     target: Representation
     """The slowly moving copy."""
+    extra_views: tuple[Inputs, ...] = ()
+    """The observation under shifts of their own, for `extra_views` many."""
 
 
 class Representation(nn.Module):
@@ -85,6 +87,7 @@ class Representation(nn.Module):
     needs_following: bool = False
     observation_views: int = 1
     bootstrap_views: int = 1
+    extra_views: int = 0
 
     def __init__(self, config: EncoderConfig, spec: ObservationSpec, ops: Ops) -> None:
         super().__init__()
@@ -105,6 +108,10 @@ class Representation(nn.Module):
 
     residual: Literal["none", "signed", "absolute"] = "none"
     uses_masks: bool = False
+
+    def shift_reach(self, configured: int) -> int:
+        """How many pixels each way training pictures are shifted, given what every method is configured to."""
+        return configured
 
     def prepare(
         self,

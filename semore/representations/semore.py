@@ -85,6 +85,12 @@ class Interaction(nn.Module):
             upsample(self.to_motion(gathered[1]), reduced, size),
         )
 
+    def strength(self, semantic: Tensor, motion: Tensor) -> Tensor:
+        """Norm of what is added to the semantic map where it steers itself, [B, h, w]."""
+        added, _ = self(semantic, motion, semantic)
+        strength: Tensor = added.float().norm(dim=1)
+        return strength
+
 
 def positions(feature_map: Tensor) -> Tensor:
     """[B, C, h, w] to [B, h w, C]; free for channels_last."""
@@ -199,7 +205,4 @@ class SemoreRepresentation(Representation):
         """Strength of what the interaction adds to the semantic map (the paper's Fig. 8), [B, h, w]."""
         if not self.semore.interaction or inputs.residual is None:
             return None
-        semantic, motion = self.semantic_trunk(inputs.stack), self.motion_trunk(inputs.residual)
-        added, _ = self.exchange(semantic, motion, semantic)
-        strength: Tensor = added.float().norm(dim=1)
-        return strength
+        return self.exchange.strength(self.semantic_trunk(inputs.stack), self.motion_trunk(inputs.residual))
