@@ -120,4 +120,4 @@ def test_model(benchmark: BenchmarkFixture, model: str, passes: str, contestant:
     benchmark.group = f"{model} {passes}"
     module = contestant_of(model, contestant)
     check_equal(model, contestant)
-    measure(benchmark, contestant, call_of(model, module, passes != "forward"))
+    measure(benchmark, contestant, call_of(model, module, passes != "forward"), judged=contestant == "ours")

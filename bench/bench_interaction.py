@@ -152,4 +152,5 @@ def test_interaction(benchmark: BenchmarkFixture, shape: Shape, passes: str, con
             raise
         pytest.skip(f"{contestant} does not run {shape}: {str(error).strip().splitlines()[0]}")
     check_equal(contestant, shape)
-    measure(benchmark, contestant, call_of(attention, shape, backward), shape.work(backward))
+    judged = contestant == "ours"
+    measure(benchmark, contestant, call_of(attention, shape, backward), shape.work(backward), judged)

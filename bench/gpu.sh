@@ -2,7 +2,7 @@
 # All proofs that need a GPU, in one call on a fresh machine: bench/gpu.sh [STAGE...]
 #
 #   build     the C++ extension and the package, with what is installed; fetches what is missing where a network is
-#   kernels   tests/interpreted, compiled and on the GPU
+#   kernels   tests/interpreted, compiled and on the GPU; operations and training against their definitions
 #   tests     the rest of the quick tests
 #   sanitize  compute-sanitizer's memcheck and racecheck over every kernel at small shapes
 #   bench     the benchmarks that use a GPU, into RESULTS/<gpu>-<date>.json
@@ -17,7 +17,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 STAGES=(build kernels tests sanitize bench)
-declare -A LIMIT_S=([build]=90 [kernels]=150 [tests]=150 [sanitize]=150 [bench]=300)
+declare -A LIMIT_S=([build]=90 [kernels]=240 [tests]=150 [sanitize]=150 [bench]=300)
 if [[ -z ${PYTHON:-} ]]; then PYTHON=$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python3); fi
 RESULTS=${OUT:-bench/results} LOGS=${OUT:-build/gpu}
 CANNOT=77 # what a stage returns that cannot run here
@@ -62,7 +62,8 @@ stage_build() {
 
 stage_kernels() {
     need_gpu || return
-    "$PYTHON" -m pytest -q -p no:cacheprovider tests/interpreted --kernels-on cuda "${EXTRA[@]}"
+    "$PYTHON" -m pytest -q -p no:cacheprovider tests/interpreted --kernels-on cuda "${EXTRA[@]}" || return
+    "$PYTHON" -m pytest -q -p no:cacheprovider tests/test_twins.py tests/test_swap.py --kernels triton "${EXTRA[@]}"
 }
 
 stage_tests() { # without the one that compiles for GPUs which are not here, and takes minutes
@@ -91,7 +92,7 @@ stage_bench() {
     mapfile -t files < <(grep -lE 'cuda|gpu_timing' bench/bench_*.py)
     result=$RESULTS/$(tr -cs '[:alnum:]\n' - <<<"${GPU,,}")-$(date +%F).json
     rm -f "$report"
-    "$PYTHON" -m pytest -q -p no:cacheprovider "${files[@]}" --benchmark-only --benchmark-json="$report" \
+    "$PYTHON" -m pytest -q -p no:cacheprovider "${files[@]}" --kernels triton --benchmark-only --benchmark-json="$report" \
         --benchmark-columns=min,median,iqr,rounds,iterations --benchmark-group-by=group "${EXTRA[@]}"
     tested=$?
     # pytest-benchmark writes what was measured even where a test failed: it was paid for.

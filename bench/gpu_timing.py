@@ -106,8 +106,10 @@ _race: dict[str, dict[str, float]] = {}
 """Seconds by group and contestant, on the device where that is known."""
 
 
-def measure(benchmark: BenchmarkFixture, contestant: str, call: Call, work: Work | None = None) -> None:
-    """Times `call` as one of the benchmark's group; the last one, ours, is told how it did against the others.
+def measure(
+    benchmark: BenchmarkFixture, contestant: str, call: Call, work: Work | None = None, judged: bool = False
+) -> None:
+    """Times `call` as one of the benchmark's group; one that is judged is told how it did against those before it.
 
     Figures: `graph_ms`, `peak_mbyte`; achieved rates for `work` and their share of the ceilings.
     """
@@ -121,7 +123,7 @@ def measure(benchmark: BenchmarkFixture, contestant: str, call: Call, work: Work
     figures |= {"graph_ms": on_device and 1e3 * on_device, "peak_mbyte": None if peak is None else peak / 1e6}
     figures |= {} if work is None else _rates(work, spent)
     others = _race.setdefault(str(benchmark.group), {})
-    if contestant == "ours" and others:
+    if judged and others:
         best = min(others, key=lambda name: others[name])
         figures |= {"best_other": best, "times_as_fast_as_best_other": others[best] / spent}
         figures |= {f"times_as_fast_as_{name}": other / spent for name, other in others.items()}

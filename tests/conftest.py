@@ -12,9 +12,3 @@ def fixed_seeds() -> None:
     """Seeds the global generators, so that a failure repeats."""
     torch.manual_seed(0)
     np.random.seed(0)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--kernels", default="cpp,examples.my_ops", help="what tests/test_twins.py compares with the definitions"
-    )

@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each backend that has an operation of the kind that the fixture names."""
     for fixture, wanted in (("moving", MOVES_DATA), ("computing", set(OPS) - MOVES_DATA)):
         if fixture in metafunc.fixturenames:
-            names = metafunc.config.getoption("--kernels").split(",")
+            names = metafunc.config.getoption("--kernels")
             having = [name for name in names if mixed(name, wanted) != REFERENCE]
             metafunc.parametrize(fixture, [mixed(name, wanted) for name in having], ids=having)
 

@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture in metafunc.fixturenames:
         if fixture.startswith("twin_of_"):
             op = fixture.removeprefix("twin_of_")
-            names = metafunc.config.getoption("--kernels").split(",")
+            names = metafunc.config.getoption("--kernels")
             chosen = {name: choose_ops(name, DEVICE) for name in names}
             having = [name for name, (_, choices) in chosen.items() if choices[op].backend == name]
             metafunc.parametrize(fixture, [getattr(chosen[name][0], op) for name in having], ids=having)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from semore.representations.pixel import PixelRepresentation
 
-SHIFT_PIXELS = 4  # Kostrikov et al. 2020, section 3.1
+SHIFT_PIXELS = 4  # Kostrikov et al. 2020: pictures are padded by 4 pixels and cropped back
 
 
 class DrQRepresentation(PixelRepresentation):
