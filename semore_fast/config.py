@@ -157,11 +157,12 @@ DMR = RunConfig(
 
 LAPTOP = RunConfig(
     preset="laptop",
-    frames=80_000,
+    frames=60_000,
     checkpoint_every_frames=10_000,
     env=EnvConfig(image_size=64, supersample=2, action_repeat=4),
     sampling=ReplayConfig(batch_size=64, n_step=3, discount=0.96),
     semore=SemoreConfig(attention_stride=2),
+    guide=GuidanceConfig(selective_fraction=0.02),
     learner=AgentConfig(
         trunk="sacae-small",
         hidden_dim=256,
