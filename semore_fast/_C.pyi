@@ -171,3 +171,24 @@ def encoder_inputs(
 
 def frames_instruction_set() -> str:
     """What this processor runs `encoder_inputs` with: "avx512vbmi", "avx2" or "portable"."""
+
+# Similarity loss (csrc/bindings/similarity.cpp)
+
+def ssim_distance(
+    *,
+    batch: int,
+    height: int,
+    width: int,
+    channels: int,
+    window: int,
+    x: int,
+    y: int,
+    distance: int,
+    dx: int,
+    dy: int,
+    threads: int,
+) -> None:
+    """Fill the distances and, where their addresses are not 0, the slopes; `semore_fast.ops_cpp` checks what they hold.
+
+    Raises `ValueError` for empty maps or a window that does not fit them.
+    """

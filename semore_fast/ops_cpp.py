@@ -1,14 +1,17 @@
-"""The C++ twin of `semore.ops.encoder_inputs`, for tensors on the CPU.
+"""The C++ twins under the signatures of `semore.ops`, for tensors on the CPU.
 
-Shape legend as in semore.ops: B batch, K frames in a stack, S frames in a store, H and W image sides.
+Shape legend as in semore.ops: B batch, K frames in a stack, S frames in a store, H and W image sides, C channels, h and w
+map sides.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from semore.ops import FrameStore, InputSpec
 
@@ -75,6 +78,61 @@ def encoder_inputs(
         threads=torch.get_num_threads(),
     )
     return stack, residual, masked
+
+
+def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
+    """1 - SSIM per sample, float32 [B]; see `semore.ops.ssim_distance`. Differentiable once.
+
+    Args:
+        x_BChw, y_BChw: float32 or bfloat16, on the CPU; channels_last maps are taken as they are.
+        window: at most the smaller side.
+
+    Raises:
+        TypeError: wrong dtype or device.
+        ValueError: empty maps, maps of different shapes, or a window that does not fit.
+    """
+    for name, tensor in (("x", x_BChw), ("y", y_BChw)):
+        if tensor.dtype not in (torch.float32, torch.bfloat16):
+            raise TypeError(f"{name} must be torch.float32 or torch.bfloat16, is {tensor.dtype}")
+        _check_tensor(name, tensor, tensor.dtype)
+    if x_BChw.ndim != 4 or x_BChw.shape != y_BChw.shape:
+        raise ValueError(f"x and y must both be [B, C, h, w], are {list(x_BChw.shape)} and {list(y_BChw.shape)}")
+    distance: Tensor = _Distance.apply(x_BChw.float(), y_BChw.float(), window)
+    return distance
+
+
+class _Distance(torch.autograd.Function):
+    """Slopes are made along with the distance: both come from the same sums."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
+        from semore_fast import _C
+
+        x, y = (t.contiguous(memory_format=torch.channels_last) for t in (x_BChw, y_BChw))
+        slopes = [torch.empty_like(x) if needed else None for needed in ctx.needs_input_grad[:2]]
+        batch, channels, height, width = x.shape
+        distance = torch.empty(batch)
+        _C.ssim_distance(
+            batch=batch,
+            height=height,
+            width=width,
+            channels=channels,
+            window=window,
+            x=x.data_ptr(),
+            y=y.data_ptr(),
+            distance=distance.data_ptr(),
+            dx=_address(slopes[0]),
+            dy=_address(slopes[1]),
+            threads=torch.get_num_threads(),
+        )
+        ctx.save_for_backward(*slopes)
+        return distance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_B: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        upstream = gradient_B[:, None, None, None]
+        return *(None if slope is None else slope * upstream for slope in ctx.saved_tensors), None
 
 
 def _check(store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: InputSpec) -> None:

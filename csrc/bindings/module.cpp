@@ -5,11 +5,13 @@ namespace semore {
 void bind_replay(pybind11::module_& module);
 void bind_driving(pybind11::module_& module);
 void bind_frames(pybind11::module_& module);
+void bind_similarity(pybind11::module_& module);
 }  // namespace semore
 
 PYBIND11_MODULE(_C, module) {
-    module.doc() = "C++ twins of semore's replay buffer and input pipeline, and the embedded driving simulator.";
+    module.doc() = "C++ twins of semore's replay buffer and operations, and the embedded driving simulator.";
     semore::bind_replay(module);
     semore::bind_driving(module);
     semore::bind_frames(module);
+    semore::bind_similarity(module);
 }

@@ -1,4 +1,4 @@
-#include "camera_dispatch.hpp"
+#include "instruction_sets.hpp"
 
 #include "camera_fill.hpp"
 
