@@ -1,7 +1,7 @@
 """The C++ twins under the signatures of `semore.ops`, for tensors on the CPU.
 
-Shape legend as in semore.ops: B batch, K frames in a stack, S frames in a store, H and W image sides, C channels, h and w
-map sides.
+Shape legend as in semore.ops: B batch, K frames in a stack, S frames in a store, H and W image sides, C channels, h and
+w map sides.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
         _check_tensor(name, tensor, tensor.dtype)
     if x_BChw.ndim != 4 or x_BChw.shape != y_BChw.shape:
         raise ValueError(f"x and y must both be [B, C, h, w], are {list(x_BChw.shape)} and {list(y_BChw.shape)}")
-    distance: Tensor = _Distance.apply(x_BChw.float(), y_BChw.float(), window)
+    distance: Tensor = _Distance.apply(x_BChw.float(), y_BChw.float(), window)  # type: ignore[no-untyped-call]
     return distance
 
 
@@ -130,7 +130,7 @@ class _Distance(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_B: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient_B: Tensor) -> tuple[Tensor | None, ...]:
         upstream = gradient_B[:, None, None, None]
         return *(None if slope is None else slope * upstream for slope in ctx.saved_tensors), None
 
