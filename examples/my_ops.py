@@ -1,7 +1,8 @@
 """A backend of your own: copy this file, put your kernel in, train and test it as the shipped ones are.
 
     python -m semore_fast.train --scenario jw --kernels examples.my_ops,auto
-    python -m pytest tests/test_twins.py --kernels examples.my_ops
+    python -m pytest tests/test_twins.py tests/test_swap.py --kernels examples.my_ops
+    python -m pytest bench/bench_ops.py --benchmark-only --kernels examples.my_ops
 
 A backend is a module with `unsupported_reasons(device)` and a function for each operation it replaces, under the name
 and signature it has in `semore/ops.py`; operations it leaves out are done by the next name on the list. This one
