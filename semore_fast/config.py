@@ -14,7 +14,7 @@ from semore.config import AgentConfig, SemoreConfig
 from semore_fast.errors import UserError
 
 ScenarioName = Literal["jw", "hb", "hw"]
-AgentName = Literal["semore", "semore-m1", "semore-m2", "semore-m3", "sac"]
+AgentName = Literal["semore", "semore-m1", "semore-m2", "semore-m3", "sac", "curl", "flare", "drq", "deepmdp", "simoun"]
 PresetName = Literal["paper", "dmr", "laptop"]
 
 

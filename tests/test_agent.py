@@ -1,6 +1,7 @@
 """The learner: who owns and moves which parameter, what the losses are, and what they are not."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from semore.agents import REPRESENTATIONS
 from semore.config import METHOD_SUMMARIES
+from semore_fast.config import AgentName
 
 METHODS = list(REPRESENTATIONS)
 LOSSES = {"loss/critic", "loss/actor", "q/mean", "q/target", "policy/entropy", "policy/temperature"}
@@ -263,7 +265,7 @@ def test_target_entropy_is_minus_the_actions_unless_told(given, wanted):
 
 
 def test_every_named_method_exists():
-    assert set(METHOD_SUMMARIES) == set(REPRESENTATIONS)
+    assert set(METHOD_SUMMARIES) == set(REPRESENTATIONS) == set(get_args(AgentName))
     with pytest.raises(ValueError, match="unknown agent 'sax'; choose one of semore, "):
         small_agent("sax")
 
