@@ -358,5 +358,5 @@ def test_too_many_channels_and_the_wrong_device() -> None:
     wide = [torch.zeros(1, 2, 257) for _ in range(4)]
     with pytest.raises(ValueError, match="q must have at most 256 channels, has 257"):
         interaction(*wide)
-    with pytest.raises(TypeError, match=r"q must be on a GPU, is on meta; elsewhere use semore.ops.interaction"):
+    with pytest.raises(TypeError, match="q must be on a CUDA device, is on meta; use --kernels auto"):
         interaction(*(torch.zeros(1, 2, 8, device="meta") for _ in range(4)))
