@@ -43,5 +43,5 @@ def on(device: torch.device) -> AbstractContextManager[Any]:
 
 def require_gpu(name: str, tensor: Tensor) -> None:
     """Refuses a tensor that no kernel can reach with a TypeError."""
-    if not tensor.is_cuda and not (INTERPRETED and tensor.device.type == "cpu"):
+    if not tensor.is_cuda and not INTERPRETED:
         raise TypeError(f"{name} must be on a CUDA device, is on {tensor.device}; use --kernels auto")
