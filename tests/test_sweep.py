@@ -1,0 +1,159 @@
+"""Sweeps: the grid, what becomes of runs that die, Ctrl-C, and the real command killed half-way and continued."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from semore_fast.errors import UserError
+from semore_fast.sweep import main
+from semore_fast.sweeping.plan import Run, plan
+from semore_fast.sweeping.pool import Pool, State
+
+ROOT = Path(__file__).parents[1]
+BEGIN = "import pathlib, sys; out = pathlib.Path(sys.argv[1]); out.mkdir(exist_ok=True); "
+FINISH = "(out / 'summary.json').write_text('{}')"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scripted(Run):
+    """A run whose training is a line of Python; `out` is its directory."""
+
+    script: str = ""
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", BEGIN + self.script, str(self.out)]
+
+
+def pool_of(folder: Path, *scripts: str, jobs: int = 2, retries: int = 1, show=lambda _: None) -> Pool:
+    runs = [
+        Scripted(scenario="jw", agent="sac", seed=seed, out=folder / f"run-{seed}", flags=(), script=script)
+        for seed, script in enumerate(scripts)
+    ]
+    return Pool(runs, folder / "logs", jobs=jobs, retries=retries, show=show)
+
+
+def states(pool: Pool) -> list[tuple[str, int]]:
+    return [(job.state.value, job.attempts) for job in pool.jobs]
+
+
+def test_the_grid_has_every_combination_and_all_methods_of_a_seed_before_the_next(tmp_path):
+    runs = plan(tmp_path, ("jw", "hb"), ("sac", "curl"), (1, 2), ("--frames", "9"))
+    assert [run.name for run in runs[:5]] == ["jw-sac-1", "jw-curl-1", "hb-sac-1", "hb-curl-1", "jw-sac-2"]
+    assert len({run.name for run in runs}) == 8
+    named = ["--scenario", "jw", "--agent", "sac", "--seed", "1", "--out", str(tmp_path / "jw-sac-1")]
+    assert runs[0].command[1:] == ["-m", "semore_fast.train", *named, "--frames", "9"]
+
+
+def test_the_newest_line_is_the_last_whole_one_of_training(tmp_path):
+    run = plan(tmp_path, ("jw",), ("sac",), (1,), ())[0]
+    assert run.newest() == {}
+    run.out.mkdir()
+    lines = [{"kind": "train", "frame": 1}, {"kind": "train", "frame": 2}, {"kind": "episode", "frame": 3}]
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    (run.out / "metrics.jsonl").write_text(text + '{"kind":"train","fra')
+    assert run.newest()["frame"] == 2
+
+
+def test_finished_runs_are_left_alone(tmp_path):
+    assert pool_of(tmp_path, FINISH, FINISH).execute()
+    again = pool_of(tmp_path, "raise SystemExit(1)", "raise SystemExit(1)")
+    assert again.execute()
+    assert states(again) == [("finished", 0)] * 2
+
+
+def test_a_run_that_dies_is_tried_again_and_one_that_refuses_is_not(tmp_path):
+    dies_once = (
+        "mark = out / 'config.json'; again = mark.exists(); mark.write_text('{}'); again or sys.exit(7); " + FINISH
+    )
+    refuses = "print('error: --frames must be positive'); raise SystemExit(2)"
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    leaves_nothing = "pass"
+    pool = pool_of(tmp_path, dies_once, refuses, killed, leaves_nothing)
+    assert not pool.execute()
+    assert states(pool) == [("finished", 2), ("failed", 1), ("failed", 2), ("failed", 2)]
+    assert pool.jobs[1].reason == "exit status 2: error: --frames must be positive"
+    assert pool.jobs[2].reason == "killed by SIGKILL: no output"
+
+
+def test_as_many_run_as_may_and_no_more(tmp_path):
+    running: list[int] = []
+
+    def count(jobs):
+        running.append(sum(job.state == State.RUNNING for job in jobs))
+
+    assert pool_of(tmp_path, *[f"import time; time.sleep(1); {FINISH}"] * 5, jobs=2, show=count).execute()
+    assert max(running) == 2
+
+
+def test_an_interrupt_lets_runs_save_and_starts_no_others(tmp_path):
+    saves = (
+        "import signal, time; "
+        "signal.signal(signal.SIGINT, lambda *_: ((out / 'saved').touch(), sys.exit(130))); "
+        "(out / 'ready').touch(); time.sleep(60)"
+    )
+
+    def interrupt(jobs):
+        if jobs[0].state == State.RUNNING and (tmp_path / "run-0" / "ready").exists():
+            raise KeyboardInterrupt
+
+    pool = pool_of(tmp_path, saves, saves, jobs=1, show=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pool.execute()
+    assert (tmp_path / "run-0" / "saved").exists()
+    assert states(pool) == [("stopped", 1), ("waiting", 0)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--agents", "sac,sax"], "--agents must be all or some of .*, got 'sax'"),
+        (["--scenarios", "jw,jw"], "--scenarios names something twice: jw,jw"),
+        (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["--", "--sampling.discount", "2"], "--sampling.discount must lie in"),
+    ],
+)
+def test_bad_flags_are_named_before_anything_runs(flags, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        main(["--out", str(tmp_path / "sweep"), *flags])
+    assert not (tmp_path / "sweep").exists()
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """Finished runs, and when their summaries were written."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in sorted(folder.glob("*/summary.json"))}
+
+
+def test_a_real_sweep_is_stopped_half_way_and_continued(tmp_path):
+    """Two methods, two seeds, 200 frames each, through the real commands."""
+    tiny = ["--preset", "laptop", "--frames", "200", "--env.image-size", "36", "--env.supersample", "1"]
+    tiny += ["--learner.hidden-dim", "32", "--sampling.batch-size", "8", "--sampling.random-frames", "100"]
+    tiny += ["--env.max-episode-frames", "80", "--evaluation.final-episodes", "1", "--evaluation.driver-episodes", "0"]
+    tiny += ["--evaluation.videos", "0", "--checkpoint-every-frames", "50", "--no-tensorboard"]
+    command = [sys.executable, "-m", "semore_fast.sweep", "--agents", "sac,semore", "--seeds", "2", "--no-estimate"]
+    command += ["--out", str(tmp_path), "--jobs", "2", "--", *tiny]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 120
+    while not finished(tmp_path) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=120)
+    assert first.returncode == 130
+    before = finished(tmp_path)
+    assert 1 <= len(before) < 4
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert f"4 runs, {len(before)} finished" in second.stdout
+    after = finished(tmp_path)
+    assert list(after) == ["jw-sac-1", "jw-sac-2", "jw-semore-1", "jw-semore-2"]
+    assert {name: after[name] for name in before} == before
