@@ -52,18 +52,16 @@ class SweepTable:
 
     def _table(self, jobs: Sequence[Job]) -> Table:
         table = Table(caption=_counts(jobs), caption_justify="left")
-        for column in ("run", "state", "frames", "frames/s", "return", "try"):
+        for column in ("run", "state", "done", "frames/s", "try"):
             table.add_column(column, justify="left" if column in ("run", "state") else "right")
         for job in jobs:
             newest = job.run.newest() if job.state == State.RUNNING else {}
             frame, rate = newest.get("frame"), newest.get("frames_per_s")
-            drawn = newest.get("episode_return")
             table.add_row(
                 job.run.name,
                 f"[{_STYLES[job.state]}]{job.state}[/]{' ' + job.reason if job.reason else ''}",
                 "–" if frame is None else f"{frame / self._frames:.0%}",
                 "–" if rate is None else f"{rate:.0f}",
-                "–" if drawn is None else f"{drawn:.0f}",
                 str(job.attempts),
             )
         return table
