@@ -52,6 +52,13 @@ def test_info_nce_compares_queries_with_keys_through_w():
     assert torch.allclose(info_nce(query, w, key), F.cross_entropy(logits, torch.arange(5)), atol=1e-6)
 
 
+def test_info_nce_stays_in_float32_under_autocast():
+    query, w, key = torch.randn(5, 50), torch.rand(50, 50), torch.randn(5, 50)
+    wanted = info_nce(query, w, key)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(info_nce(query, w, key), wanted)
+
+
 def test_curl_crops_within_the_picture():
     """Every crop of a picture that holds its own coordinates is a window of it, and none shows a repeated border."""
     agent = small_agent("curl")

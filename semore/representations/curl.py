@@ -63,6 +63,10 @@ class CurlRepresentation(Representation):
 
 
 def info_nce(query: Tensor, similarity: Tensor, key: Tensor) -> Tensor:
-    """Cross-entropy of query W key^T [B, B] with the diagonal as the right answers. query, key: [B, d]."""
-    logits = query.float() @ (similarity.float() @ key.float().mT)
+    """Cross-entropy of query W key^T [B, B] with the diagonal as the right answers. query, key: [B, d].
+
+    In float32 whatever surrounds it: with a W above zero logits are large and close to each other.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        logits = query.float() @ (similarity.float() @ key.float().mT)
     return F.cross_entropy(logits, torch.arange(len(query), device=query.device))
