@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,6 +129,8 @@ def _execute(config: SweepConfig, runs: Sequence[Run], jobs: int, frames: int) -
     from semore_fast.sweeping.pool import Pool, State
     from semore_fast.sweeping.table import SweepTable
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started this in the background, deaf to Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     with SweepTable(frames) as table:
         pool = Pool(runs, config.out / "logs", jobs=jobs, retries=config.retries, show=table)
         complete = pool.execute()
