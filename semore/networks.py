@@ -51,8 +51,7 @@ class Trunk(nn.Sequential):
     """Picture [B, in_channels, H, W] to feature map [B, C, h, w].
 
     Orthogonal weights that keep the signal's size from layer to layer, as DrQ-v2 (Yarats et al. 2021). PyTorch's own
-    start leaves a third of the last layer's channels dead and the rest nearly independent of the picture
-    (docs/learning.md).
+    start passes on about a sixth of its input's mean square in every layer (docs/learning.md).
     """
 
     def __init__(self, spec: TrunkSpec, in_channels: int) -> None:
@@ -93,6 +92,13 @@ def orthogonal(layer: LayerT, gain: float = 1.0) -> LayerT:
     """Orthogonal weights, zero bias, as pixel SAC does."""
     nn.init.orthogonal_(layer.weight, gain)
     assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def zero(layer: nn.Linear) -> nn.Linear:
+    """Zero weights and bias."""
+    nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 

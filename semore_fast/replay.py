@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import psutil
@@ -10,6 +9,7 @@ import psutil
 from semore.replay import Batch, Replay, ReplayBuffer, ReplaySpec, Windows
 from semore.replay_checks import check_state
 from semore.replay_types import F32, I64, U8, Bool, StateArrays
+from semore_fast.system import usable_cores
 
 KINDS = ("auto", "reference", "cpp")
 _MOST_THREADS = 4  # past this the copy waits for memory, not for cores
@@ -134,7 +134,7 @@ def make_replay(kind: str, spec: ReplaySpec, *, threads: int | None = None) -> t
         return ReplayBuffer(spec), "reference: asked for by name"
     chosen = "asked for by name" if kind == "cpp" else "auto, the extension is built"
     if threads is None:
-        threads = min(_MOST_THREADS, _usable_cores())
+        threads = min(_MOST_THREADS, usable_cores())
     try:
         return CppReplayBuffer(spec, threads), f"cpp with {threads} threads: {chosen}"
     except ImportError as error:
@@ -177,9 +177,3 @@ def memory_available_bytes(cgroup: Path = _CGROUP) -> int:
     # The file cache counts as used but is given back on demand.
     fields = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
     return min(available, max(0, int(limit) - used + int(fields.get("inactive_file", 0))))
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,6 +9,7 @@ from semore_fast.envs.metrics import Summary
 from semore_fast.evaluator import FINAL_SEED, Evaluator, sight_dict
 from semore_fast.filming import film_episode
 from semore_fast.plot import plot_curves, read_curve
+from semore_fast.rundir import SUMMARY
 from semore_fast.trainer import Parts
 from semore_fast.video import VideoError
 
@@ -60,7 +61,7 @@ def finish_run(parts: Parts) -> None:
         curve = read_curve(lines)
     title = f"{summary['scenario']} {summary['agent']} seed {summary['seed']}"
     plot_curves({title: [curve]}, summary["drivers"], run.path / "curve.png")
-    run.write_json("summary.json", summary)
+    run.write_json(SUMMARY, summary)
     parts.progress.close()
     show_summary(summary)
     print(f"run directory: {run.path} (curve.png, videos/, metrics.jsonl, summary.json)")

@@ -12,6 +12,8 @@ from semore_fast.errors import UserError
 from semore_fast.lock import RunLock
 
 CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+SUMMARY = "summary.json"
 _MISSING = "(not set)"
 
 
@@ -86,7 +88,7 @@ class RunDirectory:
     @property
     def metrics(self) -> Path:
         """The metrics, one JSON object a line: the source of truth."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     def write_json(self, name: str, value: object) -> None:
         """Replace a JSON file of the run atomically. UserError if the disk is full or cannot be written."""

@@ -32,7 +32,7 @@ from semore_fast.logging import MetricsWriter, TensorBoard
 from semore_fast.progress import Progress
 from semore_fast.replay import make_replay
 from semore_fast.results import finish_run, show_summary
-from semore_fast.rundir import RunDirectory
+from semore_fast.rundir import SUMMARY, RunDirectory
 from semore_fast.system import describe_system
 from semore_fast.trainer import Parts, Trainer
 
@@ -54,9 +54,9 @@ def run_session(config: RunConfig) -> int:
         run = stack.enter_context(RunDirectory.open(out, to_dict(config), may_differ=MAY_DIFFER))
         if run.resumed and config.resume == "never":
             raise UserError(f"--resume never, but {out} holds a run already; give another --out")
-        if (run.path / "summary.json").exists():
+        if (run.path / SUMMARY).exists():
             print(f"{out} is finished; give another --out, or --seed, to train anew")
-            show_summary(run.read_json("summary.json"))
+            show_summary(run.read_json(SUMMARY))
             return EXIT_OK
         progress = stack.enter_context(Progress(f"{config.scenario} {config.agent} {out}", config.frames))
         parts = build(config, run, device, progress, stack)

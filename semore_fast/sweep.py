@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -18,6 +17,7 @@ from semore_fast.cli import parse_run
 from semore_fast.config import RunConfig, ScenarioName
 from semore_fast.errors import UserError, run_cli
 from semore_fast.sweeping.plan import Run, plan
+from semore_fast.system import usable_cores
 
 DESCRIPTION = """Train a grid of methods, scenarios and seeds, several runs at a time.
 
@@ -99,8 +99,7 @@ def _jobs(config: RunConfig, threads: int) -> int:
 
     if choose_device(config.device).type != "cpu":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(1, threads))
+    return max(1, usable_cores() // max(1, threads))
 
 
 def _announce(runs: Sequence[Run], jobs: int) -> None:

@@ -88,6 +88,8 @@ class Representation(nn.Module):
     observation_views: int = 1
     bootstrap_views: int = 1
     extra_views: int = 0
+    kept: float = 1.0
+    """Side of the middle of the (shifted) picture that is encoded, as a share of the picture's."""
 
     def __init__(self, config: EncoderConfig, spec: ObservationSpec, ops: Ops) -> None:
         super().__init__()
@@ -95,7 +97,8 @@ class Representation(nn.Module):
         self.spec = spec
         self.ops = ops
         self.channels = config.trunk.channels[-1]
-        self.side = map_side(config.trunk, spec.image_size)
+        self.margin = round(spec.image_size * (1 - self.kept) / 2)
+        self.side = map_side(config.trunk, spec.image_size - 2 * self.margin)
 
     @property
     def feature_dim(self) -> int:
@@ -135,7 +138,14 @@ class Representation(nn.Module):
             offset=self.config.input_offset, residual=self.residual, masked=has_mask is not None, dtype=dtype
         )
         stack, residual, masked = self.ops.encoder_inputs(store, slots, shift, spec)
+        if self.margin:
+            stack = self._middle(stack)
+            residual, masked = (None if x is None else self._middle(x) for x in (residual, masked))
         return Inputs(stack=stack, residual=residual, masked=masked, has_mask=has_mask)
+
+    def _middle(self, x: Tensor) -> Tensor:
+        kept = slice(self.margin, self.spec.image_size - self.margin)
+        return x[:, :, kept, kept]
 
     def encode(self, inputs: Inputs, target: Representation | None = None) -> Encoded:
         """Encodes; `target` is the slowly moving copy, given while training on the observation."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semore.networks import Trunk, map_side
-from semore.ops import FrameStore, Ops
-from semore.representations.base import Encoded, EncoderConfig, Inputs, ObservationSpec, Representation, UpdateContext
+from semore.ops import Ops
+from semore.representations.base import EncoderConfig, ObservationSpec, UpdateContext
+from semore.representations.pixel import PixelRepresentation
 
 KEPT = 0.84  # side of a crop as a share of the picture's: 84 of 100 pixels in Laskin et al. 2020
 
 
-class CurlRepresentation(Representation):
+class CurlRepresentation(PixelRepresentation):
     """Pixel SAC on random crops, with the InfoNCE loss between two crops of an observation (Laskin et al. 2020).
 
     As the public code: similarity z_query W z_key with a uniform W, no temperature, weight 1; the key comes from the
@@ -24,36 +22,15 @@ class CurlRepresentation(Representation):
     """
 
     extra_views = 1
+    kept = KEPT
 
     def __init__(self, config: EncoderConfig, spec: ObservationSpec, ops: Ops) -> None:
         super().__init__(config, spec, ops)
-        self.margin = round(spec.image_size * (1 - KEPT) / 2)
-        self.side = map_side(config.trunk, spec.image_size - 2 * self.margin)
-        self.trunk = Trunk(config.trunk, 3 * spec.stack)
-        self.heads = self.make_heads()
         self.similarity = nn.Parameter(torch.rand(config.feature_dim, config.feature_dim))
 
     def shift_reach(self, configured: int) -> int:
-        """As far as a crop of this size stays within the picture."""
+        """As far as a crop stays within the picture: the middle of a shifted picture is a crop anywhere in it."""
         return self.margin
-
-    def prepare(
-        self,
-        store: FrameStore,
-        slots: Tensor,
-        dtype: torch.dtype,
-        shift: Tensor | None = None,
-        has_mask: Tensor | None = None,
-    ) -> Inputs:
-        """The middle of the shifted picture: a crop anywhere in it."""
-        inputs = super().prepare(store, slots, dtype, shift, has_mask)
-        kept = slice(self.margin, self.spec.image_size - self.margin)
-        return dataclasses.replace(inputs, stack=inputs.stack[:, :, kept, kept])
-
-    def encode(self, inputs: Inputs, target: Representation | None = None) -> Encoded:
-        """Trunk, then head."""
-        maps = (self.trunk(inputs.stack),)
-        return Encoded(maps=maps, feature=self.heads(maps))
 
     def auxiliary_losses(self, context: UpdateContext) -> dict[str, Tensor]:
         """InfoNCE: among the keys of the batch, each query must find its own."""

@@ -18,7 +18,7 @@ from semore.losses import (
     standardise,
     transition_loss,
 )
-from semore.networks import Predictor, Trunk
+from semore.networks import Predictor, Trunk, zero
 from semore.ops import Ops
 from semore.representations.base import (
     Encoded,
@@ -35,13 +35,6 @@ def reduction(channels: int, out_channels: int, stride: int) -> nn.Module:
     if stride == 0:
         return nn.Conv2d(channels, out_channels, 1)
     return nn.Conv2d(channels, out_channels, 3, stride)
-
-
-def zero(layer: nn.Linear) -> nn.Linear:
-    """Zero weights and bias."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 class Interaction(nn.Module):

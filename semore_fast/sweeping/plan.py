@@ -10,10 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from semore_fast.rundir import CONFIG
+from semore_fast.rundir import CONFIG, METRICS, SUMMARY
 
-SUMMARY = "summary.json"
-METRICS = "metrics.jsonl"
 _TAIL_BYTES = 16_384  # several lines of metrics
 
 
