@@ -59,6 +59,8 @@ class Sight:
     not_drawn: Summary
     gap: Gap
     """Return seen minus not drawn: what the policy owes to sight."""
+    returns: dict[str, list[float]]
+    """Of every episode, seen and not drawn, in the order of their seeds."""
 
 
 class Evaluator:
@@ -100,7 +102,12 @@ class Evaluator:
         """The five metrics, the not-drawn control and the gap between them."""
         seen = self.drive(agent, episodes, seed)
         not_drawn = self.drive(agent, episodes, seed, drawn=False)
-        return Sight(seen=summarise(seen), not_drawn=summarise(not_drawn), gap=paired_gap(seen, not_drawn))
+        return Sight(
+            seen=summarise(seen),
+            not_drawn=summarise(not_drawn),
+            gap=paired_gap(seen, not_drawn),
+            returns={"seen": [r.episode_return for r in seen], "not_drawn": [r.episode_return for r in not_drawn]},
+        )
 
     def reference_drivers(self, episodes: int, seed: int, note: Callable[[str], None]) -> dict[str, Summary]:
         """The four reference drivers on the same episodes."""
@@ -119,4 +126,5 @@ def sight_dict(sight: Sight) -> dict[str, Any]:
         "seen": sight.seen.to_dict(),
         "not_drawn": sight.not_drawn.to_dict(),
         "gap": sight.gap.to_dict(),
+        "episode_returns": sight.returns,
     }

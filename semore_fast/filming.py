@@ -12,12 +12,13 @@ from semore.agents import Agent
 from semore.guidance import Scripted
 from semore_fast.envs import END_REASONS
 from semore_fast.evaluator import AgentPolicy, Evaluator
+from semore_fast.film_strip import FilmStrip
 from semore_fast.snapshots import snapshot_of
 from semore_fast.video import VideoWriter
 
 
 def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> None:
-    """Drives one episode with the deterministic policy and films every step.
+    """Drives one episode with the deterministic policy and films every step; a strip of it lies beside it as .jpg.
 
     Raises:
         VideoError: the encoder failed.
@@ -25,7 +26,7 @@ def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> N
     size = evaluator.config.env.image_size
     env = evaluator.make_env(envs=1, ids=True)
     policy = AgentPolicy(agent, 1, (3, size, size))
-    scripted = Scripted()
+    scripted, strip = Scripted(), FilmStrip()
     try:
         frames, info = env.reset(seed=[seed])
         steps, total, ended = np.zeros(1, np.int64), 0.0, False
@@ -34,15 +35,15 @@ def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> N
                 action = policy(frames, steps, env)
                 snapshot = snapshot_of(frames, info)
                 attention = agent.attention(torch.from_numpy(policy.stacks.frames).to(agent.device))
-                video.add(
-                    snapshot.frame,
-                    scripted.segment(snapshot, scripted.annotate(snapshot)),
-                    None if attention is None else attention[0].cpu().numpy(),
-                    caption(int(steps[0]), info["ego"][0, 0], action[0], total),
-                )
+                heat = None if attention is None else attention[0].cpu().numpy()
+                mask = scripted.segment(snapshot, scripted.annotate(snapshot))
+                speed_mps = info["ego"][0, 0]
+                video.add(snapshot.frame, mask, heat, caption(int(steps[0]), speed_mps, action[0], total))
+                strip.add(snapshot.frame, mask, heat, f" {steps[0]:3d} {speed_mps:4.1f} m/s")
                 frames, rewards, terminated, truncated, info = env.step(action)
                 total, steps, ended = total + float(rewards[0]), steps + 1, bool(terminated[0] | truncated[0])
             video.add(frames[0], caption=f"{END_REASONS[int(info['end_reason'][0])]}, return {total:.1f}")
+        strip.save(path.with_suffix(".jpg"))
     finally:
         env.close()
 

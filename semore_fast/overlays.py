@@ -22,9 +22,9 @@ _FIRST_CHARACTER, _LAST_CHARACTER = 32, 126
 _MASK_RGB = np.array([255, 60, 40], np.float32)
 
 
-def upscale(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Enlarge uint8 `[3, H, W]` by a whole factor to about `PANEL_PX` high: uint8 `[H', W', 3]`, unsmoothed."""
-    factor = max(1, round(PANEL_PX / frame.shape[1]))
+def upscale(frame: NDArray[np.uint8], height_px: int = PANEL_PX) -> NDArray[np.uint8]:
+    """Enlarge uint8 `[3, H, W]` by a whole factor to about `height_px` high: uint8 `[H', W', 3]`, unsmoothed."""
+    factor = max(1, round(height_px / frame.shape[1]))
     return np.ascontiguousarray(frame.transpose(1, 2, 0).repeat(factor, axis=0).repeat(factor, axis=1))
 
 

@@ -129,6 +129,8 @@ def test_a_whole_session_leaves_what_it_promises(tmp_path: Path, capsys: pytest.
     assert summary["gap"]["mean"] == pytest.approx(expected)
     assert (out / "curve.png").stat().st_size > 5_000
     assert (out / "videos" / "episode-0.mp4").stat().st_size > 1_000
+    assert (out / "videos" / "episode-0.jpg").stat().st_size > 5_000
+    assert np.mean(summary["episode_returns"]["seen"]) == pytest.approx(summary["seen"]["episode_return"])
     assert list((out / "tensorboard").iterdir())
     manifest = json.loads((out / "manifest.json").read_text())
     assert {"system", "kernels", "replay", "guidance", "scenario"} <= manifest.keys()
