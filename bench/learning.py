@@ -18,6 +18,7 @@ from typing import Any
 
 from semore_fast.config import PRESETS, ScenarioName
 from semore_fast.evaluator import FINAL_SEED, Evaluator
+from semore_fast.logging import read_metrics
 from semore_fast.plot import plot_curves, read_curve
 
 ROOT = Path(__file__).parents[1]
@@ -54,8 +55,7 @@ def report(scenario: str) -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for run in sorted(KEPT.glob(f"{scenario}-*")):
         summary = json.loads((run / "summary.json").read_text())
-        with gzip.open(run / "metrics.jsonl.gz", "rt") as lines:
-            curves[summary["agent"]].append(read_curve(lines))
+        curves[summary["agent"]].append(read_curve(read_metrics(run / "metrics.jsonl.gz")))
         print(row(summary))
     for name, figures in reference.items():
         print(f"| {name.replace('_', ' ')} | {spread(figures, 'episode_return')} | – | – |{metrics(figures)} |")

@@ -1,5 +1,6 @@
 """Metrics: one JSON object a line, which is the source of truth, and TensorBoard beside it."""
 
+import gzip
 import json
 import math
 import os
@@ -88,6 +89,23 @@ class MetricsWriter:
             f"cannot write {self._path}: {error.strerror or error}; "
             "make room or make it writable, then resume (lines already written are kept)"
         )
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Every whole line of a metrics file, parsed; one compressed by gzip is read as well.
+
+    A last line that is cut off, as in a run that was killed or is being written, is left out. UserError if another
+    line is damaged.
+    """
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+        lines = file.read().split("\n")
+    records = []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise UserError(f"{path} is damaged in line {number}: {error}; restore it, or leave the run out") from error
+    return records
 
 
 class TensorBoard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ DRIVER_STYLES = {
 }
 
 
-def read_curve(metrics: Iterable[str]) -> Curve:
-    """The evaluations of a run, from the lines of its metrics.jsonl."""
+def read_curve(metrics: Iterable[Mapping[str, Any]]) -> Curve:
+    """The evaluations of a run, from the lines of its metrics (`logging.read_metrics`)."""
     points = [
         (line["frame"], line["episode_return"], _number(line["episode_return/standard_error"]))
-        for line in map(json.loads, metrics)
+        for line in metrics
         if line["kind"] == "evaluation"
     ]
     return np.array(points, np.float64).reshape(-1, 3)

@@ -8,6 +8,7 @@ from typing import Any
 from semore_fast.envs.metrics import Summary
 from semore_fast.evaluator import FINAL_SEED, Evaluator, sight_dict
 from semore_fast.filming import film_episode
+from semore_fast.logging import read_metrics
 from semore_fast.plot import plot_curves, read_curve
 from semore_fast.rundir import SUMMARY
 from semore_fast.trainer import Parts
@@ -57,8 +58,7 @@ def finish_run(parts: Parts) -> None:
             film_episode(parts.evaluator, parts.agent, FINAL_SEED + index, run.videos / f"episode-{index}.mp4")
         except VideoError as error:
             parts.progress.note(f"no video: {error}")
-    with run.metrics.open() as lines:
-        curve = read_curve(lines)
+    curve = read_curve(read_metrics(run.metrics))
     title = f"{summary['scenario']} {summary['agent']} seed {summary['seed']}"
     plot_curves({title: [curve]}, summary["drivers"], run.path / "curve.png")
     run.write_json(SUMMARY, summary)

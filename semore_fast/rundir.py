@@ -133,7 +133,7 @@ class RunDirectory:
 
 def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
     """Return what differs between two nested configs: dotted field name to `name: saved 1, given 2`."""
-    before, after = _fields(saved), _fields(given)
+    before, after = flat_fields(saved), flat_fields(given)
     return {
         name: f"{name}: saved {before.get(name, _MISSING)}, given {after.get(name, _MISSING)}"
         for name in sorted(before.keys() | after.keys())
@@ -141,12 +141,12 @@ def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _fields(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return dotted names and values as JSON text, in which 1, 1.0 and true stay apart."""
+def flat_fields(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Dotted names and values as JSON text, in which 1, 1.0 and true stay apart."""
     fields: dict[str, str] = {}
     for key, value in config.items():
         if isinstance(value, dict) and value:
-            fields |= _fields(value, f"{prefix}{key}.")
+            fields |= flat_fields(value, f"{prefix}{key}.")
         else:
             fields[f"{prefix}{key}"] = json.dumps(value)
     return fields

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from semore_fast.errors import UserError
@@ -128,32 +129,75 @@ def test_bad_flags_are_named_before_anything_runs(flags, message, tmp_path):
     assert not (tmp_path / "sweep").exists()
 
 
+def running(folder: Path) -> list[str]:
+    """Command lines of processes that work in the folder."""
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]  # a zombie's is None
+    return [" ".join(line) for line in lines if any(part.startswith(str(folder)) for part in line)]
+
+
 def finished(folder: Path) -> dict[str, int]:
     """Finished runs, and when their summaries were written."""
     return {path.parent.name: path.stat().st_mtime_ns for path in sorted(folder.glob("*/summary.json"))}
 
 
-def test_a_real_sweep_is_stopped_half_way_and_continued(tmp_path):
+def wait_until(true, timeout_s: float = 120.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_runs_save_and_end_when_their_sweep_is_killed(tmp_path):
+    saves = (
+        "import os, signal, time; "
+        "signal.signal(signal.SIGINT, lambda *_: ((out / 'saved').touch(), sys.exit(130))); "
+        "(out / 'pid').write_text(str(os.getpid())); time.sleep(60)"
+    )
+    sweep = (
+        "import sys, pathlib; sys.path[:0] = [sys.argv[2], sys.argv[2] + '/tests']; from test_sweep import pool_of; "
+        "pool_of(pathlib.Path(sys.argv[1]), sys.argv[3]).execute()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", sweep, str(tmp_path), str(ROOT), saves])
+    wait_until((tmp_path / "run-0" / "pid").exists)
+    time.sleep(0.2)
+    parent.kill()
+    parent.wait()
+    wait_until((tmp_path / "run-0" / "saved").exists, 10)
+
+
+def test_a_real_sweep_is_killed_interrupted_continued_and_reported(tmp_path):
     """Two methods, two seeds, 200 frames each, through the real commands."""
     tiny = ["--preset", "laptop", "--frames", "200", "--env.image-size", "36", "--env.supersample", "1"]
     tiny += ["--learner.hidden-dim", "32", "--sampling.batch-size", "8", "--sampling.random-frames", "100"]
     tiny += ["--env.max-episode-frames", "80", "--evaluation.final-episodes", "1", "--evaluation.driver-episodes", "0"]
     tiny += ["--evaluation.videos", "0", "--checkpoint-every-frames", "50", "--no-tensorboard"]
     command = [sys.executable, "-m", "semore_fast.sweep", "--agents", "sac,semore", "--seeds", "2", "--no-estimate"]
-    command += ["--out", str(tmp_path), "--jobs", "2", "--", *tiny]
+    command += ["--out", str(tmp_path), "--jobs", "1", "--", *tiny]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    deadline_s = time.monotonic() + 120
-    while not finished(tmp_path) and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=120)
-    assert first.returncode == 130
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    wait_until(lambda: finished(tmp_path))
+    first.kill()
+    first.wait()
+    wait_until(lambda: not running(tmp_path))
+    begun = len(finished(tmp_path))
+    interrupted = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    wait_until(lambda: len(finished(tmp_path)) > begun)
+    interrupted.send_signal(signal.SIGINT)
+    assert interrupted.wait(120) == 130
     before = finished(tmp_path)
-    assert 1 <= len(before) < 4
+    assert 2 <= len(before) < 4
     second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert second.returncode == 0, second.stdout + second.stderr
     assert f"4 runs, {len(before)} finished" in second.stdout
     after = finished(tmp_path)
     assert list(after) == ["jw-sac-1", "jw-sac-2", "jw-semore-1", "jw-semore-2"]
     assert {name: after[name] for name in before} == before
+    page = tmp_path / "page"
+    command = [sys.executable, "-m", "semore_fast.report", str(tmp_path), "--out", str(page)]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "4 finished runs of 4: 2 methods on jw, 2 seeds, 200 simulator frames each" in told
+    assert (page / "report.html").stat().st_size > 20_000
+    text = (page / "report.md").read_text()
+    assert "None: every run was finished." in text
+    assert "every setting, the commit and all versions are the same" in text

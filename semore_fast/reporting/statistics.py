@@ -41,7 +41,8 @@ def probability_of_improvement(scores_RT: F64, other_QT: F64) -> float:
 
 def performance_profile(scores_RT: F64, thresholds: F64) -> F64:
     """Share of runs with more than each threshold, mean over tasks."""
-    return (scores_RT[..., None] > thresholds).mean((0, 1))
+    shares: F64 = (scores_RT[..., None] > thresholds).mean((0, 1))
+    return shares
 
 
 def interval(

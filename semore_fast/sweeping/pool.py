@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,7 +88,12 @@ class Pool:
         with job.log.open("ab") as log:
             # A session of its own: Ctrl-C on the terminal reaches the sweep alone, which passes it on once.
             job.process = subprocess.Popen(
-                job.run.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                job.run.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=stop_with_parent if sys.platform == "linux" else None,
             )
         job.state = State.RUNNING
 
@@ -120,6 +127,16 @@ class Pool:
                 status = job.process.wait()
             self._settle(job, status)
             job.state = State.FINISHED if job.state == State.FINISHED else State.STOPPED
+
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def stop_with_parent() -> None:
+    """In a child: asks for SIGINT when its parent is gone, so that a run saves and ends when its sweep is killed."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _ending(status: int) -> str:
