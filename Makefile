@@ -32,7 +32,8 @@ test: setup ## tests; ARGS='-k replay' runs some of the first suite alone
 	$(BIN)/python -m pytest -q -m 'not slow' $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m pytest -q -m 'not slow' tests/interpreted $(INTERPRETED))
 
-test-slow: setup ## the tests too long for every commit
+test-slow: setup ## the tests too long for every commit, those on Ray included
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m pytest -q -m slow tests/interpreted $(INTERPRETED))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 EXIT_OK = 0
 EXIT_USER_ERROR = 2
+EXIT_BUSY = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, as when `| head` has seen enough
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 
@@ -14,17 +15,21 @@ class UserError(Exception):
     """Something the user can mend. The message is one line that names the flag or file and the fix."""
 
 
+class BusyError(UserError):
+    """Another process has what this one needs; waiting is one way to mend it."""
+
+
 def run_cli(main: Callable[[], int | None]) -> int:
     """Run a command and return its exit status.
 
-    A `UserError` becomes one line on stderr and status 2, Ctrl-C becomes status 130, a closed pipe 141. Every other
-    exception is a fault of ours and propagates with its traceback.
+    A `UserError` becomes one line on stderr and status 2 (75 for a `BusyError`), Ctrl-C becomes status 130, a closed
+    pipe 141. Every other exception is a fault of ours and propagates with its traceback.
     """
     try:
         status = main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        return EXIT_BUSY if isinstance(error, BusyError) else EXIT_USER_ERROR
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall closing stdout complain
         return EXIT_BROKEN_PIPE

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from semore_fast.errors import UserError
+from semore_fast.errors import BusyError
 
 LOCK_FILE = ".lock"
 
@@ -22,7 +22,7 @@ class RunLock:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Take the lock. UserError if another process holds it, OSError if the file cannot be written."""
+        """Take the lock. BusyError if another process holds it, OSError if the file cannot be written."""
         self.notices: list[str] = []
         path = directory / LOCK_FILE
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -41,7 +41,7 @@ class RunLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(
+            raise BusyError(
                 f"--out {directory} is in use by {_describe(_owner(self._descriptor))}; "
                 "wait for it, stop it, or give another --out"
             ) from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -16,7 +18,10 @@ from semore.config import METHOD_SUMMARIES
 from semore_fast.cli import parse_run
 from semore_fast.config import RunConfig, ScenarioName
 from semore_fast.errors import UserError, run_cli
+from semore_fast.sweeping.local import Local
 from semore_fast.sweeping.plan import Run, plan
+from semore_fast.sweeping.pool import Launch, Pool, State
+from semore_fast.sweeping.table import SweepTable
 from semore_fast.system import usable_cores
 
 DESCRIPTION = """Train a grid of methods, scenarios and seeds, several runs at a time.
@@ -38,7 +43,13 @@ class SweepConfig:
     out: Path = Path("runs/sweep")
     """Folder of the runs."""
     jobs: int = 0
-    """Runs at a time; 0: as many as there are cores for --threads each, on a GPU one."""
+    """Runs at a time on this machine; 0: as many as there are cores for --threads each, on GPUs as many as
+    --gpus-per-run allows."""
+    ray: str = ""
+    """Run on a Ray cluster: HOST:PORT, auto for the one this machine belongs to, or local for one of its own. All its
+    nodes must see --out. Token authentication is on unless RAY_AUTH_MODE says otherwise."""
+    gpus_per_run: float = 1.0
+    """On a GPU: its share for each run; 0.25 puts four runs on one."""
     threads: int = 1
     """CPU threads of each run: two runs with one thread each beat one with two."""
     retries: int = 2
@@ -65,14 +76,13 @@ def main(argv: Sequence[str]) -> int:
     flags = [*flags, "--threads", str(config.threads)]
     runs = plan(config.out, scenarios, agents, range(1, config.seeds + 1), flags)
     configs = {agent: parse_run([*flags, "--agent", agent], "")[0] for agent in agents}
-    jobs = config.jobs or _jobs(configs[agents[0]], config.threads)
-    _announce(runs, jobs)
-    if config.estimate:
-        _estimate(runs, configs, jobs)
     if config.dry_run:
+        _prepare(config, runs, configs, _jobs(config, _gpus(configs[agents[0]])))
         print("\n".join(shlex.join(run.command) for run in runs))
         return 0
-    return _execute(config, runs, jobs, configs[agents[0]].frames)
+    with _launch(config, configs[agents[0]]) as launch:
+        _prepare(config, runs, configs, launch.capacity())
+        return _execute(config, runs, launch, configs[agents[0]].frames)
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -93,13 +103,46 @@ def _names(flag: str, given: str, known: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _jobs(config: RunConfig, threads: int) -> int:
-    """On a GPU one at a time, until somebody says how many fit; on the CPU one for each `threads` cores."""
+def _gpus(config: RunConfig) -> list[str]:
+    """GPUs of this machine that runs learn on, as CUDA_VISIBLE_DEVICES names them; none on the CPU."""
     from semore_fast.backend import choose_device
 
-    if choose_device(config.device).type != "cpu":
-        return 1
-    return max(1, usable_cores() // max(1, threads))
+    if choose_device(config.device).type == "cpu":
+        return []
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+
+
+def _jobs(config: SweepConfig, gpus: Sequence[str]) -> int:
+    """Runs at a time on this machine: what is asked for, or what its cores and GPUs carry."""
+    if config.jobs:
+        return config.jobs
+    cores = max(1, usable_cores() // max(1, config.threads))
+    return min(cores, max(1, int(len(gpus) / config.gpus_per_run))) if gpus else cores
+
+
+@contextmanager
+def _launch(config: SweepConfig, run: RunConfig) -> Iterator[Launch]:
+    if not config.ray:
+        gpus = _gpus(run)
+        yield Local(_jobs(config, gpus), gpus)
+        return
+    from semore_fast.sweeping.cluster import Cluster
+
+    gpus_per_run = 0.0 if run.device == "cpu" else config.gpus_per_run
+    cluster = Cluster(config.ray, threads=config.threads, gpus=gpus_per_run)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def _prepare(config: SweepConfig, runs: Sequence[Run], configs: dict[str, RunConfig], jobs: int) -> None:
+    _announce(runs, jobs)
+    if config.estimate:
+        _estimate(runs, configs, jobs)
 
 
 def _announce(runs: Sequence[Run], jobs: int) -> None:
@@ -124,14 +167,11 @@ def _readable(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
-def _execute(config: SweepConfig, runs: Sequence[Run], jobs: int, frames: int) -> int:
-    from semore_fast.sweeping.pool import Pool, State
-    from semore_fast.sweeping.table import SweepTable
-
+def _execute(config: SweepConfig, runs: Sequence[Run], launch: Launch, frames: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started this in the background, deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     with SweepTable(frames) as table:
-        pool = Pool(runs, config.out / "logs", jobs=jobs, retries=config.retries, show=table)
+        pool = Pool(runs, config.out / "logs", launch, retries=config.retries, show=table)
         complete = pool.execute()
     for job in pool.jobs:
         if job.state == State.FAILED:

@@ -16,6 +16,8 @@ import pytest
 
 from semore_fast.errors import UserError
 from semore_fast.sweep import main
+from semore_fast.sweeping import pool as pool_module
+from semore_fast.sweeping.local import Local, least_loaded
 from semore_fast.sweeping.plan import Run, plan
 from semore_fast.sweeping.pool import Pool, State
 
@@ -40,7 +42,7 @@ def pool_of(folder: Path, *scripts: str, jobs: int = 2, retries: int = 1, show=l
         Scripted(scenario="jw", agent="sac", seed=seed, out=folder / f"run-{seed}", flags=(), script=script)
         for seed, script in enumerate(scripts)
     ]
-    return Pool(runs, folder / "logs", jobs=jobs, retries=retries, show=show)
+    return Pool(runs, folder / "logs", Local(jobs), retries=retries, show=show)
 
 
 def states(pool: Pool) -> list[tuple[str, int]]:
@@ -94,6 +96,28 @@ def test_as_many_run_as_may_and_no_more(tmp_path):
 
     assert pool_of(tmp_path, *[f"import time; time.sleep(1); {FINISH}"] * 5, jobs=2, show=count).execute()
     assert max(running) == 2
+
+
+def test_a_directory_in_use_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_module, "BUSY_PAUSE_S", 0.1)
+    busy_twice = (
+        "tries = out / 'tries'; n = len(tries.read_text()) if tries.exists() else 0; tries.write_text('x' * (n + 1)); "
+        "n < 2 and sys.exit(75); " + FINISH
+    )
+    pool = pool_of(tmp_path, busy_twice, retries=0)
+    assert pool.execute()
+    assert states(pool) == [("finished", 1)]
+    monkeypatch.setattr(pool_module, "SAVING_S", 0.3)
+    pool = pool_of(tmp_path / "forever", "print('error: in use'); sys.exit(75)", retries=0)
+    assert not pool.execute()
+    assert pool.jobs[0].state == State.FAILED
+    assert pool.jobs[0].reason == "exit status 75: error: in use"
+
+
+def test_runs_are_spread_over_gpus():
+    assert least_loaded(["0", "1"], []) == "0"
+    assert least_loaded(["0", "1"], ["0"]) == "1"
+    assert least_loaded(["0", "1"], ["0", "1", "0"]) == "1"
 
 
 def test_an_interrupt_lets_runs_save_and_starts_no_others(tmp_path):
