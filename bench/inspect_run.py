@@ -24,11 +24,11 @@ from semore.agents import Agent
 from semore.batch import TensorBatch
 from semore.representations import SemoreRepresentation, UpdateContext
 from semore.representations.semore import positions
+from semore_fast.building import build
 from semore_fast.config import from_dict, to_dict
 from semore_fast.feed import Feed
 from semore_fast.progress import Progress
 from semore_fast.rundir import RunDirectory
-from semore_fast.session import build
 from semore_fast.trainer import Trainer
 
 MINIBATCHES = 20

@@ -75,7 +75,7 @@ class TimeBudget:
     """Wall time by section: `with budget("env"): ...`. What no section claims is "other".
 
     A section entered inside another pauses the outer one, so that every moment counts once and shares add up
-    to 1. An instance belongs to the thread that made it and refuses others: give each thread its own.
+    to 1. An instance belongs to the first thread that uses it and refuses others: give each thread its own.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class TimeBudget:
         self._at_window = dict(self._seconds)
         self._stack = [OTHER]
         self._marked_s = perf_counter()
-        self._thread_id = threading.get_ident()
+        self._thread_id: int | None = None
         self._guards = {name: _Section(self, name) for name in SECTIONS}
 
     def __call__(self, section: str) -> "_Section":
@@ -118,8 +118,11 @@ class TimeBudget:
         self._stack.pop()
 
     def _mark(self) -> None:
-        if threading.get_ident() != self._thread_id:
-            raise RuntimeError("a TimeBudget belongs to the thread that made it: give each thread its own")
+        caller = threading.get_ident()
+        if self._thread_id is None:
+            self._thread_id = caller
+        if caller != self._thread_id:
+            raise RuntimeError("a TimeBudget belongs to the thread that used it first: give each thread its own")
         now_s = perf_counter()
         self._seconds[self._stack[-1]] += now_s - self._marked_s
         self._marked_s = now_s

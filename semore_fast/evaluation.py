@@ -8,13 +8,13 @@ from typing import Any
 from semore.agents import Agent
 from semore_fast import checkpoint, state_tree
 from semore_fast.backend import choose_device, choose_ops
+from semore_fast.building import build_agent
 from semore_fast.config import from_dict
 from semore_fast.errors import UserError
 from semore_fast.evaluator import Evaluator, sight_dict
 from semore_fast.filming import film_episode
 from semore_fast.results import reference_drivers, show_summary
 from semore_fast.rundir import RunDirectory
-from semore_fast.session import build_agent
 
 
 def load_agent(run: RunDirectory, device: str) -> tuple[Agent, Evaluator, int]:

@@ -1,208 +1,87 @@
-"""From a configuration to a finished run: builds the parts, trains, measures, leaves a directory one can look at."""
+"""From a configuration to a finished run: trains, measures, leaves a directory one can look at."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
 import torch
+from rich.console import Console
 
-from semore.admission import Admission, AdmitAll, SelectiveAdmission
-from semore.agents import Agent, make_agent
-from semore.config import GUIDED_METHODS
-from semore.guidance import FaultRates
-from semore.ops import Ops
-from semore.replay_types import Replay, ReplaySpec
-from semore.representations import ObservationSpec
-from semore_fast import checkpoint
-from semore_fast.backend import choose_device, choose_ops
-from semore_fast.collector import Collector
+from semore_fast.backend import choose_device
+from semore_fast.building import build
 from semore_fast.config import RunConfig, to_dict
-from semore_fast.disk import readable_bytes
 from semore_fast.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
-from semore_fast.evaluator import Evaluator
-from semore_fast.feed import Feed
-from semore_fast.guidance import GuidanceService, NoGuidance, make_guidance
-from semore_fast.logging import MetricsWriter, TensorBoard
 from semore_fast.progress import Progress
-from semore_fast.replay import make_replay
 from semore_fast.results import finish_run, show_summary
 from semore_fast.rundir import SUMMARY, RunDirectory
-from semore_fast.system import describe_system
 from semore_fast.trainer import Parts, Trainer
 
-STACK = 3
-"""Frames in an observation (the paper, facts of its public code)."""
-ACTION_DIM = 2
 MAY_DIFFER = ("out", "resume", "threads", "tensorboard", "log_every_frames", "checkpoint_every_frames")
 """Settings that may change when a run is resumed: they decide nothing about its result."""
-_RESTART_SLACK = 1.05  # every episode keeps one frame more than it has steps
 
 
 def run_session(config: RunConfig) -> int:
     """Trains to the end, or to Ctrl-C; returns the exit status."""
+    with ExitStack() as stack:
+        trainer = open_session(config, stack)
+        if trainer is None:
+            return EXIT_OK
+        with stop_on_signals([trainer]):
+            finished = trainer.run()
+        return end_session(trainer, finished)
+
+
+def open_session(config: RunConfig, stack: ExitStack, console: Console | None = None) -> Trainer | None:
+    """Begins a run, or takes it up where it stopped; `stack` closes what it opens.
+
+    Args:
+        config: of the run.
+        stack: closed when the run is left.
+        console: where to say how it is doing; default the terminal.
+
+    Returns:
+        What trains it, or None if it is finished already.
+
+    Raises:
+        UserError: it cannot be begun or taken up.
+    """
     out = config.out or default_out(config)
     device = choose_device(config.device)
     torch.set_num_threads(config.threads or torch.get_num_threads())
     torch.manual_seed(config.seed)
-    with ExitStack() as stack:
-        run = stack.enter_context(RunDirectory.open(out, to_dict(config), may_differ=MAY_DIFFER))
-        if run.resumed and config.resume == "never":
-            raise UserError(f"--resume never, but {out} holds a run already; give another --out")
-        if (run.path / SUMMARY).exists():
-            print(f"{out} is finished; give another --out, or --seed, to train anew")
-            show_summary(run.read_json(SUMMARY))
-            return EXIT_OK
-        progress = stack.enter_context(Progress(f"{config.scenario} {config.agent} {out}", config.frames))
-        parts = build(config, run, device, progress, stack)
-        trainer = Trainer(parts)
-        _start_or_restore(trainer, parts, run)
-        with _stop_on_signals(trainer):
-            finished = trainer.run()
-        if not finished:
-            progress.note(f"stopped at frame {parts.collector.frame}, saved in {out}; the same command resumes")
-            return EXIT_INTERRUPTED
-        finish_run(parts)
+    run = stack.enter_context(RunDirectory.open(out, to_dict(config), may_differ=MAY_DIFFER))
+    if run.resumed and config.resume == "never":
+        raise UserError(f"--resume never, but {out} holds a run already; give another --out")
+    if (run.path / SUMMARY).exists():
+        print(f"{out} is finished; give another --out, or --seed, to train anew")
+        show_summary(run.read_json(SUMMARY))
+        return None
+    title = f"{config.scenario} {config.agent} {out}"
+    progress = stack.enter_context(Progress(title, config.frames, console=console))
+    parts = build(config, run, device, progress, stack)
+    trainer = Trainer(parts)
+    _start_or_restore(trainer, parts, run)
+    return trainer
+
+
+def end_session(trainer: Trainer, finished: bool) -> int:
+    """Measures a run that is finished, says how to go on with one that is not; the exit status."""
+    parts = trainer.parts
+    if not finished:
+        frame, out = parts.collector.frame, parts.run.path
+        parts.progress.note(f"stopped at frame {frame}, saved in {out}; the same command resumes")
+        return EXIT_INTERRUPTED
+    finish_run(parts)
     return EXIT_OK
 
 
 def default_out(config: RunConfig) -> Path:
     """runs/SCENARIO-AGENT-PRESET-seedN."""
     return Path("runs") / f"{config.scenario}-{config.agent}-{config.preset}-seed{config.seed}"
-
-
-def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: Progress, stack: ExitStack) -> Parts:
-    """Builds everything the loop works with, and writes what was chosen and why to manifest.json."""
-    evaluator = Evaluator(config)
-    ops, choices = choose_ops(config.kernels, device)
-    agent = build_agent(config, device, ops)
-    spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
-    progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
-    replay, replay_reason = build_replay(config, spec)
-    guidance, guidance_reason = build_guidance(config)
-    collector = build_collector(config, evaluator, replay, guidance)
-    stack.callback(collector.close)
-    feed = Feed(replay, config.sampling.batch_size, config.seed, device)
-    chosen = {
-        "device": f"{device.type}, {torch.get_num_threads()} threads",
-        "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
-        "replay": f"{replay_reason}; {feed.reason}",
-        "guidance": guidance_reason,
-    }
-    for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices):
-        progress.note(note)
-    manifest = {
-        **chosen,
-        "kernels": {name: dataclasses.asdict(choice) for name, choice in choices.items()},
-        "system": describe_system(),
-        "scenario": dataclasses.asdict(evaluator.scenario),
-        "parameters": sum(parameter.numel() for parameter in agent.parameters() if parameter.requires_grad),
-    }
-    run.write_json("manifest.json", manifest)
-    saved = checkpoint.load_latest(run.checkpoints) if run.checkpoints.is_dir() else None
-    metrics, tensorboard = open_logs(config, run, None if saved is None else saved.step, stack)
-    return Parts(
-        config=config,
-        run=run,
-        agent=agent,
-        collector=collector,
-        feed=feed,
-        evaluator=evaluator,
-        metrics=metrics,
-        tensorboard=tensorboard,
-        progress=progress,
-        saved=saved,
-    )
-
-
-def build_guidance(config: RunConfig) -> tuple[GuidanceService, str]:
-    """Where masks and verdicts come from, and why."""
-    guide = config.guide
-    rates = FaultRates(missed=guide.missed, false=guide.false, late=guide.late, late_steps=guide.late_steps)
-    return make_guidance(
-        config.guidance,
-        wanted=config.agent in GUIDED_METHODS,
-        privileged=True,
-        key_frame_interval=guide.key_frame_interval,
-        faults=rates,
-        seed=config.seed,
-    )
-
-
-def build_collector(config: RunConfig, evaluator: Evaluator, replay: Replay, guidance: GuidanceService) -> Collector:
-    """The environments, and what stands between them and the buffer."""
-    asked = not isinstance(guidance, NoGuidance)
-    env = evaluator.make_env(envs=config.envs, ids=asked)
-    admission: Admission = AdmitAll()
-    if asked and config.guide.selective:
-        admission = SelectiveAdmission(config.frames, config.guide.selective_fraction, config.seed)
-    return Collector(env, replay, guidance, admission, stack=STACK, snapshots=asked)
-
-
-def open_logs(
-    config: RunConfig, run: RunDirectory, resume_frame: int | None, stack: ExitStack
-) -> tuple[MetricsWriter, TensorBoard | None]:
-    """metrics.jsonl and TensorBoard, without what a lost future wrote."""
-    metrics = MetricsWriter(run.metrics, resume_frame=resume_frame or 0)
-    stack.callback(metrics.close)
-    if not config.tensorboard:
-        return metrics, None
-    tensorboard = TensorBoard(run.tensorboard, resume_frame=resume_frame)
-    stack.callback(tensorboard.close)
-    return metrics, tensorboard
-
-
-def build_agent(config: RunConfig, device: torch.device, ops: Ops) -> Agent:
-    """The learner of a run.
-
-    Raises:
-        UserError: the settings do not fit together.
-    """
-    spec = ObservationSpec(
-        image_size=config.env.image_size, stack=STACK, n_step=config.sampling.n_step, action_dim=ACTION_DIM
-    )
-    try:
-        return make_agent(config.agent, config.learner, spec, ops, device, config.semore)
-    except ValueError as error:
-        raise UserError(f"--agent {config.agent}: {error}") from error
-
-
-def replay_spec(config: RunConfig, *, masks: bool) -> ReplaySpec:
-    """Sizes of the buffer; capacity 0 becomes room for every frame that the run can see."""
-    window = STACK + config.sampling.n_step
-    steps = math.ceil(config.frames / config.env.action_repeat)
-    whole = math.ceil(_RESTART_SLACK * steps) + config.envs * 2 * window
-    size = config.env.image_size
-    try:
-        return ReplaySpec(
-            capacity=config.sampling.capacity or whole,
-            num_envs=config.envs,
-            frame_shape=(3, size, size),
-            action_dim=ACTION_DIM,
-            stack=STACK,
-            n_step=config.sampling.n_step,
-            discount=config.sampling.discount,
-            masks=masks,
-        )
-    except ValueError as error:
-        raise UserError(f"--sampling: {error}") from error
-
-
-def build_replay(config: RunConfig, spec: ReplaySpec) -> tuple[Replay, str]:
-    """The buffer and why this one.
-
-    Raises:
-        UserError: it would not fit in memory, or the backend asked for is not there.
-    """
-    try:
-        return make_replay(config.replay, spec, threads=config.threads or None)
-    except (MemoryError, RuntimeError) as error:
-        raise UserError(str(error)) from error
 
 
 def _start_or_restore(trainer: Trainer, parts: Parts, run: RunDirectory) -> None:
@@ -216,11 +95,12 @@ def _start_or_restore(trainer: Trainer, parts: Parts, run: RunDirectory) -> None
 
 
 @contextmanager
-def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks the loop to save and stop; the second ends the process at once."""
+def stop_on_signals(trainers: Sequence[Trainer]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks the loops to save and stop; the second ends the process at once."""
 
     def ask(number: int, frame: FrameType | None) -> None:
-        trainer.stop = True
+        for trainer in trainers:
+            trainer.stop = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -19,7 +19,7 @@ from semore_fast.cli import parse_run
 from semore_fast.config import RunConfig, ScenarioName
 from semore_fast.errors import UserError, run_cli
 from semore_fast.sweeping.local import Local
-from semore_fast.sweeping.plan import Run, plan
+from semore_fast.sweeping.plan import Group, Run, grouped, plan
 from semore_fast.sweeping.pool import Launch, Pool, State
 from semore_fast.sweeping.table import SweepTable
 from semore_fast.system import usable_cores
@@ -50,6 +50,8 @@ class SweepConfig:
     nodes must see --out. Token authentication is on unless RAY_AUTH_MODE says otherwise."""
     gpus_per_run: float = 1.0
     """On a GPU: its share for each run; 0.25 puts four runs on one."""
+    seeds_per_process: int = 1
+    """Seeds of one method that share a process: a thread, and on a GPU a stream, each (docs/sweeps.md)."""
     threads: int = 1
     """CPU threads of each run: two runs with one thread each beat one with two."""
     retries: int = 2
@@ -70,6 +72,7 @@ def main(argv: Sequence[str]) -> int:
         ("--seeds", config.seeds, 1),
         ("--jobs", config.jobs, 0),
         ("--retries", config.retries, 0),
+        ("--seeds-per-process", config.seeds_per_process, 1),
     ):
         if value < least:
             raise UserError(f"{flag} must be at least {least}, got {value}")
@@ -78,11 +81,11 @@ def main(argv: Sequence[str]) -> int:
     configs = {agent: parse_run([*flags, "--agent", agent], "")[0] for agent in agents}
     if config.dry_run:
         _prepare(config, runs, configs, _jobs(config, _gpus(configs[agents[0]])))
-        print("\n".join(shlex.join(run.command) for run in runs))
+        print("\n".join(shlex.join(run.command) for run in grouped(runs, config.seeds_per_process)))
         return 0
     with _launch(config, configs[agents[0]]) as launch:
         _prepare(config, runs, configs, launch.capacity())
-        return _execute(config, runs, launch, configs[agents[0]].frames)
+        return _execute(config, grouped(runs, config.seeds_per_process), launch, configs[agents[0]].frames)
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -158,8 +161,9 @@ def _estimate(runs: Sequence[Run], configs: dict[str, RunConfig], jobs: int) -> 
         update_s = update_seconds(configs[agent])
         cost_s[agent] = run_seconds(configs[agent], update_s)
         print(f"  {agent}: {update_s * 1e3:.1f} ms an update, {_readable(cost_s[agent])} a run", flush=True)
-    total_s = sweep_seconds([cost_s[run.agent] for run in runs if not run.finished], jobs)
-    print(f"at least {_readable(total_s)} in all, if runs beside each other are as fast as alone", flush=True)
+    left = {run: 1 - run.newest().get("frame", 0) / configs[run.agent].frames for run in runs if not run.finished}
+    total_s = sweep_seconds([cost_s[run.agent] * max(0.0, share) for run, share in left.items()], jobs)
+    print(f"at least {_readable(total_s)} still to go, if runs beside each other are as fast as alone", flush=True)
 
 
 def _readable(seconds: float) -> str:
@@ -167,7 +171,7 @@ def _readable(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
-def _execute(config: SweepConfig, runs: Sequence[Run], launch: Launch, frames: int) -> int:
+def _execute(config: SweepConfig, runs: Sequence[Run | Group], launch: Launch, frames: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started this in the background, deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     with SweepTable(frames) as table:

@@ -133,6 +133,8 @@ def test_time_budget_refuses_unknown_sections_and_other_threads():
     with pytest.raises(ValueError, match="unknown section 'enf', expected one of env, act"):
         budget("enf")
     faults = []
+    with budget("env"):
+        pass
 
     def use():
         try:

@@ -18,7 +18,7 @@ from semore_fast.errors import UserError
 from semore_fast.sweep import main
 from semore_fast.sweeping import pool as pool_module
 from semore_fast.sweeping.local import Local, least_loaded
-from semore_fast.sweeping.plan import Run, plan
+from semore_fast.sweeping.plan import Run, grouped, plan
 from semore_fast.sweeping.pool import Pool, State
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +55,24 @@ def test_the_grid_has_every_combination_and_all_methods_of_a_seed_before_the_nex
     assert len({run.name for run in runs}) == 8
     named = ["--scenario", "jw", "--agent", "sac", "--seed", "1", "--out", str(tmp_path / "jw-sac-1")]
     assert runs[0].command[1:] == ["-m", "semore_fast.train", *named, "--frames", "9"]
+
+
+def test_seeds_share_a_process_by_method_and_finished_ones_are_left_out(tmp_path):
+    runs = plan(tmp_path, ("jw",), ("sac", "curl"), (1, 2, 3), ("--frames", "9"))
+    runs[2].out.mkdir()
+    (runs[2].out / "summary.json").write_text("{}")
+    found = grouped(runs, 2)
+    assert [part.name for part in found] == ["jw-sac-2", "jw-sac-1+3", "jw-curl-1+2", "jw-curl-3"]
+    assert found[1].command[2:] == [
+        "semore_fast.sweeping.together",
+        f"{tmp_path}/jw-sac-1=1,{tmp_path}/jw-sac-3=3",
+        *("--scenario", "jw", "--agent", "sac", "--frames", "9"),
+    ]
+    assert grouped(runs, 1) == runs
+    (runs[0].out).mkdir()
+    (runs[0].out / "metrics.jsonl").write_text('{"kind":"train","frame":7}\n')
+    assert found[1].newest() == {}
+    assert found[1].begun is False
 
 
 def test_the_newest_line_is_the_last_whole_one_of_training(tmp_path):

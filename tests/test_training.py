@@ -16,6 +16,7 @@ import torch
 from semore.agents import Agent
 from semore.batch import TensorBatch
 from semore_fast import checkpoint
+from semore_fast.building import build
 from semore_fast.config import PRESETS, RunConfig, to_dict
 from semore_fast.errors import UserError
 from semore_fast.evaluation import evaluate_run
@@ -23,7 +24,7 @@ from semore_fast.feed import Feed
 from semore_fast.progress import Progress
 from semore_fast.replay import CppReplayBuffer
 from semore_fast.rundir import RunDirectory
-from semore_fast.session import _start_or_restore, build, run_session
+from semore_fast.session import _start_or_restore, run_session
 from semore_fast.trainer import Parts, Trainer
 
 

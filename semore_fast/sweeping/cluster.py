@@ -14,7 +14,7 @@ from typing import Any
 
 from semore_fast.errors import EXIT_INTERRUPTED, UserError
 from semore_fast.sweeping.local import LocalAttempt
-from semore_fast.sweeping.plan import Run
+from semore_fast.sweeping.plan import Group, Run
 from semore_fast.sweeping.pool import SAVING_S
 
 LOCAL = "local"
@@ -115,10 +115,9 @@ class Cluster:
         cores = int(resources.get("CPU", 0)) // self._threads
         return cores if not self._gpus else min(cores, int(resources.get("GPU", 0) / self._gpus))
 
-    def start(self, run: Run, log: Path) -> RayAttempt:
+    def start(self, run: Run | Group, log: Path) -> RayAttempt:
         """See `Launch`."""
-        absolute = [str(run.out.resolve()) if part == str(run.out) else part for part in run.command]
-        return RayAttempt(self._ray, self._task.remote(absolute, log.resolve()))
+        return RayAttempt(self._ray, self._task.remote(run.command, log.resolve()))
 
     def close(self) -> None:
         """Leaves the cluster; a Ray of the sweep's own ends."""

@@ -11,8 +11,8 @@ import torch
 from semore.batch import TensorBatch
 from semore.ops import FrameStore
 from semore_fast.backend import choose_device, choose_ops
+from semore_fast.building import STACK, build_agent
 from semore_fast.config import RunConfig
-from semore_fast.session import STACK, build_agent
 
 WARM_UP, MEASURED = 2, 5
 

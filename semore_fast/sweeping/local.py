@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from semore_fast.sweeping.plan import Run
+from semore_fast.sweeping.plan import Group, Run
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -61,7 +61,7 @@ class Local:
         """See `Launch`."""
         return self._jobs
 
-    def start(self, run: Run, log: Path) -> LocalAttempt:
+    def start(self, run: Run | Group, log: Path) -> LocalAttempt:
         """See `Launch`."""
         self._placed = [(attempt, gpu) for attempt, gpu in self._placed if attempt.status() is None]
         gpu = least_loaded(self._gpus, [gpu for _, gpu in self._placed]) if self._gpus else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from semore_fast.errors import EXIT_BUSY, EXIT_INTERRUPTED, EXIT_USER_ERROR
-from semore_fast.sweeping.plan import Run
+from semore_fast.sweeping.plan import Group, Run
 
 POLL_S = 0.5
 SAVING_S = 120.0
@@ -52,7 +52,7 @@ class Launch(Protocol):
         """How many may run at a time, now."""
         ...
 
-    def start(self, run: Run, log: Path) -> Attempt:
+    def start(self, run: Run | Group, log: Path) -> Attempt:
         """Starts one; what it prints is appended to `log`."""
         ...
 
@@ -61,7 +61,7 @@ class Launch(Protocol):
 class Job:
     """A run and what became of it so far."""
 
-    run: Run
+    run: Run | Group
     log: Path
     state: State = State.WAITING
     attempts: int = 0
@@ -83,7 +83,13 @@ class Pool:
     """
 
     def __init__(
-        self, runs: Sequence[Run], logs: Path, launch: Launch, *, retries: int, show: Callable[[list[Job]], None]
+        self,
+        runs: Sequence[Run | Group],
+        logs: Path,
+        launch: Launch,
+        *,
+        retries: int,
+        show: Callable[[list[Job]], None],
     ) -> None:
         self.jobs = [Job(run, logs / f"{run.name}.log") for run in runs]
         self._launch, self._retries, self._show = launch, retries, show

@@ -1,0 +1,166 @@
+"""From a configuration to the parts of a run: learner, replay buffer, environments, guidance, logs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from contextlib import ExitStack
+
+import torch
+
+from semore.admission import Admission, AdmitAll, SelectiveAdmission
+from semore.agents import Agent, make_agent
+from semore.config import GUIDED_METHODS
+from semore.guidance import FaultRates
+from semore.ops import Ops
+from semore.replay_types import Replay, ReplaySpec
+from semore.representations import ObservationSpec
+from semore_fast import checkpoint
+from semore_fast.backend import choose_ops
+from semore_fast.collector import Collector
+from semore_fast.config import RunConfig
+from semore_fast.disk import readable_bytes
+from semore_fast.errors import UserError
+from semore_fast.evaluator import Evaluator
+from semore_fast.feed import Feed
+from semore_fast.guidance import GuidanceService, NoGuidance, make_guidance
+from semore_fast.logging import MetricsWriter, TensorBoard
+from semore_fast.progress import Progress
+from semore_fast.replay import make_replay
+from semore_fast.rundir import RunDirectory
+from semore_fast.system import describe_system
+from semore_fast.trainer import Parts
+
+STACK = 3
+"""Frames in an observation (the paper, facts of its public code)."""
+ACTION_DIM = 2
+_RESTART_SLACK = 1.05  # every episode keeps one frame more than it has steps
+
+
+def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: Progress, stack: ExitStack) -> Parts:
+    """Builds everything the loop works with, and writes what was chosen and why to manifest.json."""
+    evaluator = Evaluator(config)
+    ops, choices = choose_ops(config.kernels, device)
+    agent = build_agent(config, device, ops)
+    spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
+    progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
+    replay, replay_reason = build_replay(config, spec)
+    guidance, guidance_reason = build_guidance(config)
+    collector = build_collector(config, evaluator, replay, guidance)
+    stack.callback(collector.close)
+    feed = Feed(replay, config.sampling.batch_size, config.seed, device)
+    chosen = {
+        "device": f"{device.type}, {torch.get_num_threads()} threads",
+        "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
+        "replay": f"{replay_reason}; {feed.reason}",
+        "guidance": guidance_reason,
+    }
+    for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices):
+        progress.note(note)
+    manifest = {
+        **chosen,
+        "kernels": {name: dataclasses.asdict(choice) for name, choice in choices.items()},
+        "system": describe_system(),
+        "scenario": dataclasses.asdict(evaluator.scenario),
+        "parameters": sum(parameter.numel() for parameter in agent.parameters() if parameter.requires_grad),
+    }
+    run.write_json("manifest.json", manifest)
+    saved = checkpoint.load_latest(run.checkpoints) if run.checkpoints.is_dir() else None
+    metrics, tensorboard = open_logs(config, run, None if saved is None else saved.step, stack)
+    return Parts(
+        config=config,
+        run=run,
+        agent=agent,
+        collector=collector,
+        feed=feed,
+        evaluator=evaluator,
+        metrics=metrics,
+        tensorboard=tensorboard,
+        progress=progress,
+        saved=saved,
+    )
+
+
+def build_guidance(config: RunConfig) -> tuple[GuidanceService, str]:
+    """Where masks and verdicts come from, and why."""
+    guide = config.guide
+    rates = FaultRates(missed=guide.missed, false=guide.false, late=guide.late, late_steps=guide.late_steps)
+    return make_guidance(
+        config.guidance,
+        wanted=config.agent in GUIDED_METHODS,
+        privileged=True,
+        key_frame_interval=guide.key_frame_interval,
+        faults=rates,
+        seed=config.seed,
+    )
+
+
+def build_collector(config: RunConfig, evaluator: Evaluator, replay: Replay, guidance: GuidanceService) -> Collector:
+    """The environments, and what stands between them and the buffer."""
+    asked = not isinstance(guidance, NoGuidance)
+    env = evaluator.make_env(envs=config.envs, ids=asked)
+    admission: Admission = AdmitAll()
+    if asked and config.guide.selective:
+        admission = SelectiveAdmission(config.frames, config.guide.selective_fraction, config.seed)
+    return Collector(env, replay, guidance, admission, stack=STACK, snapshots=asked)
+
+
+def open_logs(
+    config: RunConfig, run: RunDirectory, resume_frame: int | None, stack: ExitStack
+) -> tuple[MetricsWriter, TensorBoard | None]:
+    """metrics.jsonl and TensorBoard, without what a lost future wrote."""
+    metrics = MetricsWriter(run.metrics, resume_frame=resume_frame or 0)
+    stack.callback(metrics.close)
+    if not config.tensorboard:
+        return metrics, None
+    tensorboard = TensorBoard(run.tensorboard, resume_frame=resume_frame)
+    stack.callback(tensorboard.close)
+    return metrics, tensorboard
+
+
+def build_agent(config: RunConfig, device: torch.device, ops: Ops) -> Agent:
+    """The learner of a run.
+
+    Raises:
+        UserError: the settings do not fit together.
+    """
+    spec = ObservationSpec(
+        image_size=config.env.image_size, stack=STACK, n_step=config.sampling.n_step, action_dim=ACTION_DIM
+    )
+    try:
+        return make_agent(config.agent, config.learner, spec, ops, device, config.semore)
+    except ValueError as error:
+        raise UserError(f"--agent {config.agent}: {error}") from error
+
+
+def replay_spec(config: RunConfig, *, masks: bool) -> ReplaySpec:
+    """Sizes of the buffer; capacity 0 becomes room for every frame that the run can see."""
+    window = STACK + config.sampling.n_step
+    steps = math.ceil(config.frames / config.env.action_repeat)
+    whole = math.ceil(_RESTART_SLACK * steps) + config.envs * 2 * window
+    size = config.env.image_size
+    try:
+        return ReplaySpec(
+            capacity=config.sampling.capacity or whole,
+            num_envs=config.envs,
+            frame_shape=(3, size, size),
+            action_dim=ACTION_DIM,
+            stack=STACK,
+            n_step=config.sampling.n_step,
+            discount=config.sampling.discount,
+            masks=masks,
+        )
+    except ValueError as error:
+        raise UserError(f"--sampling: {error}") from error
+
+
+def build_replay(config: RunConfig, spec: ReplaySpec) -> tuple[Replay, str]:
+    """The buffer and why this one.
+
+    Raises:
+        UserError: it would not fit in memory, or the backend asked for is not there.
+    """
+    try:
+        return make_replay(config.replay, spec, threads=config.threads or None)
+    except (MemoryError, RuntimeError) as error:
+        raise UserError(str(error)) from error
