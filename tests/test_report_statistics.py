@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 from rliable import library, metrics
 
 from semore_fast.reporting.statistics import (
     interquartile_mean,
     interval,
     performance_profile,
+    permutation_p,
     probability_of_improvement,
 )
 from semore_fast.reporting.tables import pooled_std
@@ -61,6 +63,22 @@ def test_an_interval_of_two_samples_covers_the_truth_about_as_often_as_it_says()
         found = interval(probability_of_improvement, one, other, resamples=300, seed=trial)
         hits += found.low <= 0.5 <= found.high
     assert 0.88 <= hits / trials <= 0.99
+
+
+@pytest.mark.parametrize(("runs", "others"), [(2, 2), (3, 3), (5, 4)])
+def test_permutation_p_is_scipys_exact_one(runs: int, others: int) -> None:
+    one, other = scores(runs, 1, 7)[:, 0], scores(others, 1, 8)[:, 0] + 25
+    expected = scipy.stats.permutation_test((one, other), lambda a, b: abs(a.mean() - b.mean()), alternative="greater")
+    assert permutation_p(one, other) == pytest.approx(expected.pvalue)
+
+
+def test_permutation_p_by_hand_and_by_sampling() -> None:
+    apart = np.array([1.0, 2.0, 3.0]), np.array([7.0, 8.0, 9.0])
+    assert permutation_p(*apart) == 2 / 20
+    one, other = scores(10, 1, 9)[:, 0], scores(10, 1, 10)[:, 0] + 20
+    exact = permutation_p(one, other, most=200_000)
+    assert permutation_p(one, other) == pytest.approx(exact, abs=0.02)
+    assert 0.005 < exact < 0.5
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

@@ -80,10 +80,11 @@ def curve_panel(method: str, curves: Mapping[str, Sequence[Curve]], colour: Any,
 
 
 def curve_limits(curves: Mapping[str, Sequence[Curve]]) -> tuple[float, float]:
-    """One scale for all panels of a scenario."""
+    """One scale for all panels of a scenario; the lowest 3 % of points may fall below it."""
     every = np.concatenate([run[:, 1] for runs in curves.values() for run in runs])
-    margin = 0.05 * float(np.ptp(every)) + 1
-    return float(every.min()) - margin, float(every.max()) + margin
+    low, high = float(np.percentile(every, 3)), float(every.max())
+    margin = 0.08 * (high - low) + 1
+    return low - margin, high + margin
 
 
 def profiles(shares: Mapping[str, F64], thresholds: F64, palette: Mapping[str, Any]) -> str:

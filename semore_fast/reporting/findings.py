@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from semore_fast.reporting.statistics import interval, probability_of_improvement
-from semore_fast.reporting.study import DRIVER_BLIND, DRIVER_PLANNER, Study, common_scores, sees, summary_of
+from semore_fast.reporting.statistics import permutation_p
+from semore_fast.reporting.study import DRIVER_BLIND, DRIVER_PLANNER, Study, sees, summary_of
 from semore_fast.reporting.tables import iqm
 
-_FEW = 5
+_FEW, _LEVEL = 5, 0.05
 _DETECTABLE = 2.8  # 1.96 + 0.84: two-sided 5 %, power 80 %, normal
 
 
@@ -54,23 +54,20 @@ def _sight(study: Study, scenario: str) -> list[str]:
 
 def _best(study: Study, scenario: str) -> list[str]:
     agents = study.methods(scenario)
-    if len(agents) < 2:
+    scores = {agent: study.scores(scenario, agent, "episode_return") for agent in agents}
+    runs = min(map(len, scores.values()))
+    if len(agents) < 2 or runs < 2:
         return []
-    scores = {agent: common_scores(study, agent, [scenario], "episode_return") for agent in agents}
     middle = {agent: iqm(scores[agent]) for agent in agents}
     best = max(agents, key=lambda agent: middle[agent].value)
-    beaten = [
-        agent
-        for agent in agents
-        if agent != best and interval(probability_of_improvement, scores[best], scores[agent]).low > 0.5
-    ]
     value = middle[best]
-    rest = f"it beats {', '.join(beaten)}" if beaten else "it beats none of them"
-    return [
-        f"The highest return is {best}'s (IQM {value.value:.0f}, 95 % interval {value.low:.0f} to {value.high:.0f}). "
-        f"As far as {min(map(len, scores.values()))} runs a method can tell, {rest} (interval of the probability of "
-        "improvement above 50 %)."
-    ]
+    told = f"The highest return is {best}'s (IQM {value.value:.0f}, 95 % interval {value.low:.0f} to {value.high:.0f})"
+    if 2 / math.comb(2 * runs, runs) > _LEVEL:
+        return [f"{told}, but with {runs} runs a method no difference at all could reach the 5 % level: do not rank."]
+    others = [agent for agent in agents if agent != best]
+    beaten = [agent for agent in others if permutation_p(scores[best], scores[agent]) <= _LEVEL]
+    rest = f"differs from {', '.join(beaten)}" if beaten else "differs from none of them"
+    return [f"{told}; it {rest} (permutation test of each pair by itself, 5 %)."]
 
 
 def _resolution(study: Study, scenario: str) -> list[str]:

@@ -5,14 +5,17 @@ Shape legend: R runs (seeds), T tasks (scenarios). Scores are float64 [R, T]; hi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 RESAMPLES = 2000
+MOST_SPLITS = 20_000
 CONFIDENCE = 0.95
 
 
@@ -43,6 +46,23 @@ def performance_profile(scores_RT: F64, thresholds: F64) -> F64:
     """Share of runs with more than each threshold, mean over tasks."""
     shares: F64 = (scores_RT[..., None] > thresholds).mean((0, 1))
     return shares
+
+
+def permutation_p(scores_R: F64, other_Q: F64, *, most: int = MOST_SPLITS, seed: int = 0) -> float:
+    """Two-sided p-value of the difference of two means, were the labels meaningless.
+
+    Exact over all ways to split the pooled runs, unless there are more than `most`: then over so many random ones.
+    """
+    pooled, size = np.concatenate([scores_R, other_Q]), len(scores_R)
+    if math.comb(len(pooled), size) <= most:
+        chosen = np.array(list(combinations(range(len(pooled)), size)))
+    else:
+        rng = np.random.default_rng(seed)
+        chosen = np.argsort(rng.random((most, len(pooled))), axis=1)[:, :size]
+    sums = pooled[chosen].sum(1)
+    differences = np.abs(sums / size - (pooled.sum() - sums) / len(other_Q))
+    found = abs(float(scores_R.mean() - other_Q.mean()))
+    return float((differences >= found * (1 - 1e-12) - 1e-12).mean())
 
 
 def interval(

@@ -57,7 +57,7 @@ def main_table(study: Study, scenario: str) -> Table:
                 Cell(str(len(runs))),
                 *(_metric_cell(study, scenario, agent, metric) for metric in METRICS),
                 _interval_cell(iqm(study.scores(scenario, agent, "episode_return")), len(runs)),
-                Cell(f"{gap.mean():.0f}", " ".join(f"{value:.0f}" for value in gap)),
+                Cell(whole(gap.mean()), " ".join(map(whole, gap)) if len(gap) > 1 else ""),
                 Cell(f"{sum(map(sees, gaps))} of {len(runs)}"),
             ]
         )
@@ -130,6 +130,11 @@ def difference_table(study: Study) -> Table:
 def failure_table(study: Study) -> Table:
     """Runs that are not finished."""
     return Table(["run", "what is known"], [[Cell(run.name), Cell(run.trouble)] for run in study.runs if run.trouble])
+
+
+def whole(value: float) -> str:
+    """Rounded, without a minus before 0."""
+    return f"{round(value) + 0:d}"
 
 
 def pooled_std(runs: Sequence[dict[str, Any]], metric: str) -> float:
