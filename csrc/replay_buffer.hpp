@@ -39,6 +39,7 @@ public:
     void begin(std::int64_t count, const std::int64_t* env_ids, const std::uint8_t* frames, std::int64_t* ids);
     void add(const Transitions& rows, std::int64_t* ids);
     std::int64_t set_masks(std::int64_t count, const std::int64_t* frame_ids, const std::uint8_t* masks);
+    std::int64_t withdraw(std::int64_t count, const std::int64_t* frame_ids);
     // [count, window] frames, oldest first, and [count, n_step + 1] masks, zero where absent.
     void gather(std::int64_t count, const std::int64_t* indices, std::uint8_t* frames, std::uint8_t* masks,
                 const RowPointers& rows);
@@ -111,7 +112,8 @@ inline void ReplayBuffer::add(const Transitions& rows, std::int64_t* ids) {
 inline std::int64_t ReplayBuffer::set_masks(std::int64_t count, const std::int64_t* frame_ids,
                                             const std::uint8_t* masks) {
     const Lock lock(mutex_);
-    index_.check_frame_ids(count, frame_ids);
+    index_.check_masks_kept();
+    index_.check_issued(count, frame_ids);
     std::int64_t stored = 0;
     for (std::int64_t row = 0; row < count; ++row) {
         const std::int64_t slot = index_.accept_mask(frame_ids[row]);
@@ -121,6 +123,14 @@ inline std::int64_t ReplayBuffer::set_masks(std::int64_t count, const std::int64
     }
     stream_fence();
     return stored;
+}
+
+inline std::int64_t ReplayBuffer::withdraw(std::int64_t count, const std::int64_t* frame_ids) {
+    const Lock lock(mutex_);
+    index_.check_issued(count, frame_ids);
+    std::int64_t withdrawn = 0;
+    for (std::int64_t row = 0; row < count; ++row) withdrawn += index_.withdraw(frame_ids[row]);
+    return withdrawn;
 }
 
 inline void ReplayBuffer::gather(std::int64_t count, const std::int64_t* indices, std::uint8_t* frames,

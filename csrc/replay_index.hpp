@@ -66,7 +66,8 @@ public:
     // Each throws std::invalid_argument naming the argument.
     void check_env_ids(std::int64_t count, const std::int64_t* env_ids);
     void check_transitions(const Transitions& rows);
-    void check_frame_ids(std::int64_t count, const std::int64_t* frame_ids) const;
+    void check_masks_kept() const;
+    void check_issued(std::int64_t count, const std::int64_t* frame_ids) const;
     void check_indices(std::int64_t count, const std::int64_t* indices) const;
 
     // Each makes room for one frame, and returns its slot. Arguments are checked.
@@ -77,6 +78,8 @@ public:
     }
     // The slot for this frame's mask, or -1 where the frame is overwritten; counted either way.
     std::int64_t accept_mask(std::int64_t frame_id);
+    // No longer samples the transition that leaves this frame; false where it is overwritten or was not admitted.
+    bool withdraw(std::int64_t frame_id);
 
     ReplayWindow window(std::int64_t start) const;
     // The slot `relative` frames from `start`, at most one ring back.
@@ -161,10 +164,13 @@ inline void ReplayIndex::check_transitions(const Transitions& rows) {
     }
 }
 
-inline void ReplayIndex::check_frame_ids(std::int64_t count, const std::int64_t* frame_ids) const {
+inline void ReplayIndex::check_masks_kept() const {
     if (spec_.mask_bytes == 0) {
         throw std::invalid_argument("masks cannot be stored: the buffer was made with masks=False");
     }
+}
+
+inline void ReplayIndex::check_issued(std::int64_t count, const std::int64_t* frame_ids) const {
     for (std::int64_t row = 0; row < count; ++row) {
         const std::int64_t id = frame_ids[row];
         if (id < 0 || id / spec_.num_envs >= state_.next_sequence[id % spec_.num_envs]) {
@@ -213,6 +219,17 @@ inline std::int64_t ReplayIndex::accept_mask(std::int64_t frame_id) {
     state_.has_mask[slot] = 1;
     ++state_.counters.masks;
     return slot;
+}
+
+inline bool ReplayIndex::withdraw(std::int64_t frame_id) {
+    const std::int64_t env = frame_id % spec_.num_envs, sequence = frame_id / spec_.num_envs;
+    const std::int64_t slot = slot_of(env, sequence);
+    if (sequence < state_.next_sequence[env] - frames_per_env_ || !state_.admitted[slot]) return false;
+    state_.admitted[slot] = 0;
+    if (position_[slot] >= 0) remove_start(slot);
+    --state_.counters.admitted;
+    ++state_.counters.dropped;
+    return true;
 }
 
 inline ReplayWindow ReplayIndex::window(std::int64_t start) const {

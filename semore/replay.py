@@ -142,15 +142,41 @@ class ReplayBuffer:
         if not self.spec.masks:
             raise ValueError("masks cannot be stored: the buffer was made with masks=False")
         sequence, env = np.divmod(frame_ids, self.spec.num_envs)
-        unknown = (frame_ids < 0) | (sequence >= self._next_sequence[env])
-        if unknown.any():
-            raise ValueError(f"frame_ids holds {frame_ids[unknown][0]}, which was never issued")
+        self._check_issued(frame_ids)
         live = np.flatnonzero(sequence >= self._next_sequence[env] - self.spec.frames_per_env)
         for row in live.tolist():
             slot = self._slot(int(env[row]), int(sequence[row]))
             self._masks[slot], self._has_mask[slot] = masks[row], True
         self._counters[2:] += (len(live), len(frame_ids) - len(live))
         return len(live)
+
+    def withdraw(self, frame_ids: I64) -> int:
+        """Stop sampling the transitions that leave these frames, as a verdict that came late asks for.
+
+        Their frames, actions and rewards stay for their neighbours' windows. A frame overwritten meanwhile, or a
+        transition that was not admitted, is left alone.
+
+        Args:
+            frame_ids: int64 [M], as `begin` and `add` returned them.
+
+        Returns:
+            How many were withdrawn; they count as dropped from now on.
+        """
+        check_array("frame_ids", frame_ids, np.int64, None)
+        self._check_issued(frame_ids)
+        withdrawn = 0
+        for frame_id in frame_ids.tolist():
+            sequence, env = divmod(frame_id, self.spec.num_envs)
+            slot = self._slot(env, sequence)
+            held = sequence >= self._next_sequence[env] - self.spec.frames_per_env
+            if not held or not self._admitted[slot]:
+                continue
+            self._admitted[slot] = False
+            if self._position[slot] >= 0:
+                self._remove_start(slot)
+            withdrawn += 1
+        self._counters[:2] += (-withdrawn, withdrawn)
+        return withdrawn
 
     def gather(self, indices: I64, out: Batch) -> None:
         """Fill `out` with the transitions at `indices`, int64 [B], each in [0, len(self))."""
@@ -210,6 +236,12 @@ class ReplayBuffer:
             if env in seen:
                 raise ValueError(f"env_ids must be distinct, got {env} twice")
             seen.add(env)
+
+    def _check_issued(self, frame_ids: I64) -> None:
+        sequence, env = np.divmod(frame_ids, self.spec.num_envs)
+        unknown = (frame_ids < 0) | (sequence >= self._next_sequence[env])
+        if unknown.any():
+            raise ValueError(f"frame_ids holds {frame_ids[unknown][0]}, which was never issued")
 
     def _newest_ids(self, env_ids: I64) -> I64:
         ids: I64 = (self._next_sequence[env_ids] - 1) * self.spec.num_envs + env_ids

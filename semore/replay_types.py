@@ -177,6 +177,8 @@ class Replay(Protocol):
 
     def set_masks(self, frame_ids: I64, masks: U8) -> int: ...  # noqa: D102
 
+    def withdraw(self, frame_ids: I64) -> int: ...  # noqa: D102
+
     def __len__(self) -> int: ...
 
     def gather(self, indices: I64, out: Batch) -> None: ...  # noqa: D102

@@ -67,6 +67,7 @@ class Collector:
         self._env_ids = np.arange(env.num_envs)
         self._wants_snapshots = snapshots
         self._snapshots: list[Snapshot] = []
+        self._ids = np.zeros(env.num_envs, np.int64)
         self._episodes = EpisodeMetrics(env.num_envs)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="env")
         self._pending: tuple[Future[StepResult], NDArray[np.float32], NDArray[np.bool_]] | None = None
@@ -112,6 +113,7 @@ class Collector:
             "frame": self.frame,
             "env": np.frombuffer(self.env.save_state(), np.uint8),
             "stacks": self.stacks.frames,
+            "ids": self._ids,
             "episodes": self._episodes.state_dict(),
             "guidance": self.guidance.state_dict(),
             "admission": self.admission.state_dict(),
@@ -122,13 +124,14 @@ class Collector:
         self.frame = state["frame"]
         self.env.load_state(np.asarray(state["env"]).tobytes())
         self.stacks.frames[...] = state["stacks"]
+        self._ids = np.array(state["ids"])
         self._episodes.load_state_dict(state["episodes"])
         self.guidance.load_state_dict(state["guidance"])
         self.admission.load_state_dict(state["admission"])
         self._snapshots = self._see(*self.env.observe())
 
     def _judge(self, which: NDArray[np.int64], actions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        return self.guidance.judge([self._snapshots[index] for index in which], actions[which])
+        return self.guidance.judge(self._ids[which], [self._snapshots[index] for index in which], actions[which])
 
     def _restart(
         self, ended: NDArray[np.bool_], ids: NDArray[np.int64]
@@ -142,11 +145,14 @@ class Collector:
         """Shows guidance the frames that will be acted on, and stores the masks that are ready."""
         if not self._wants_snapshots:
             return
-        self._snapshots = self._see(frames, info)
+        self._snapshots, self._ids = self._see(frames, info), ids
         self.guidance.submit(ids, self._snapshots)
         mask_ids, masks = self.guidance.poll()
         if len(mask_ids):
             self.replay.set_masks(mask_ids, masks)
+        withdrawn = self.guidance.unreasonable()
+        if len(withdrawn):
+            self.replay.withdraw(withdrawn)
 
     def _see(self, frames: NDArray[np.uint8], info: dict[str, Any]) -> list[Snapshot]:
         if not self._wants_snapshots:

@@ -130,8 +130,8 @@ def line(status: Status, total_frames: int) -> str:
     ]
     if budget := status.get("budget"):
         parts.append("time " + " ".join(f"{name} {share:.0%}" for name, share in _visible(budget)))
-    if guidance := status.get("guidance"):
-        parts.append("guidance " + " ".join(f"{name} {count:,}" for name, count in guidance.items()))
+    if guidance := _counted(status):
+        parts.append("guidance " + " ".join(guidance))
     return " | ".join(parts)
 
 
@@ -154,8 +154,8 @@ def panel(title: str, status: Status, total_frames: int) -> Panel:
     table.add_row("learner", _values(status, {"updates": "updates", "loss": "loss", "temperature": "temperature"}))
     if budget := status.get("budget"):
         table.add_row("time", _budget_bar(budget))
-    if guidance := status.get("guidance"):
-        table.add_row("guidance", Text("   ".join(f"{name} {count:,}" for name, count in guidance.items())))
+    if guidance := _counted(status):
+        table.add_row("guidance", Text("   ".join(guidance)))
     return Panel(table, title=Text(title), title_align="left", expand=False)
 
 
@@ -179,6 +179,11 @@ def _budget_bar(budget: Mapping[str, float]) -> RenderableType:
         legend.append("■", style=_SECTION_STYLES.get(name, "white"))
         legend.append(f"{_NO_BREAK}{name}{_NO_BREAK}{share:.0%}  ")
     return Group(bar, legend)
+
+
+def _counted(status: Status) -> list[str]:
+    """Return what guidance did, without what never happened."""
+    return [f"{name} {count:,}" for name, count in status.get("guidance", {}).items() if count]
 
 
 def _visible(budget: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -75,6 +75,10 @@ class CppReplayBuffer:
         """Store the mask of each frame that is still held; how many were."""
         return self._buffer.set_masks(frame_ids, masks)
 
+    def withdraw(self, frame_ids: I64) -> int:
+        """Stop sampling the transitions that leave these frames; how many were withdrawn."""
+        return self._buffer.withdraw(frame_ids)
+
     def gather(self, indices: I64, out: Batch) -> None:
         """Fill `out` with the transitions at `indices`."""
         self._buffer.gather(

@@ -37,6 +37,13 @@ class Model:
         if transition["terminated"] or transition["truncated"]:
             del self.current[env]
 
+    def withdraw(self, frame_id: int) -> bool:
+        frame = self.issued[frame_id]
+        if not self.live(frame) or not frame["next"] or not frame["next"]["admit"]:
+            return False
+        frame["next"]["admit"] = False
+        return True
+
     def live(self, frame: dict[str, Any]) -> bool:
         return frame["number"] >= self.pushed[frame["env"]] - self.spec.frames_per_env
 

@@ -138,6 +138,16 @@ class Twins:
         for frame_id, mask in zip(ids, masks, strict=True):
             self.model.issued[frame_id]["mask"] = mask
 
+    def withdraw(self, choice: int) -> None:
+        """Late verdicts on up to three frames among all ever issued, as in `mask`."""
+        issued = sorted(self.model.issued)
+        if not issued:
+            return
+        ids = [issued[-1 - (choice >> (6 * i) & 63) % len(issued)] for i in range(3)]
+        expected = sum(self.model.withdraw(frame_id) for frame_id in ids)
+        for buffer in self.buffers:
+            assert buffer.withdraw(np.array(ids)) == expected
+
     def exchange_states(self) -> None:
         """Each twin goes on from what the other saved, in a buffer full of something else."""
         saved = [{k: v.copy() for k, v in b.state_arrays().items()} for b in self.buffers]
@@ -176,7 +186,9 @@ def specs(draw: st.DrawFn) -> ReplaySpec:
 
 
 OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["step"] * 6 + ["mask", "mask", "abandon", "exchange"]), st.integers(0, 2**18 - 1)),
+    st.tuples(
+        st.sampled_from(["step"] * 6 + ["mask", "mask", "withdraw", "abandon", "exchange"]), st.integers(0, 2**18 - 1)
+    ),
     min_size=20,
     max_size=60,
 )
@@ -191,6 +203,8 @@ def test_any_history_gives_what_the_model_gives(spec: ReplaySpec, operations: li
             twins.step(choice)
         elif kind == "mask":
             twins.mask(choice)
+        elif kind == "withdraw":
+            twins.withdraw(choice)
         elif kind == "exchange":
             twins.exchange_states()
         else:
@@ -328,6 +342,7 @@ def valid_calls(buffer: Replay) -> dict[str, dict[str, np.ndarray | Batch]]:
             "admit": ~no,
         },
         "set_masks": {"frame_ids": np.array([2]), "masks": np.ones((1, *spec.frame_shape[1:]), np.uint8)},
+        "withdraw": {"frame_ids": np.array([2])},
         "gather": {"indices": np.array([0, 1]), "out": Batch.empty(spec, 2)},
         "locate": {"indices": np.array([0, 1]), "out": Windows.empty(spec, 2)},
     }
@@ -372,6 +387,8 @@ def bad_values() -> list[tuple[str, str, object]]:
         ("set_masks", "frame_ids", np.array([1])),
         ("set_masks", "frame_ids", np.array([1000])),
         ("set_masks", "frame_ids", np.array([-2])),
+        ("withdraw", "frame_ids", np.array([1000])),
+        ("withdraw", "frame_ids", np.array([-2])),
         ("gather", "indices", np.array([0, 4])),
         ("gather", "indices", np.array([-1, 0])),
         ("locate", "indices", np.array([0, 4])),

@@ -21,6 +21,7 @@ from semore_fast.config import PRESETS, RunConfig, to_dict
 from semore_fast.errors import UserError
 from semore_fast.evaluation import evaluate_run
 from semore_fast.feed import Feed
+from semore_fast.guidance.service import OUTCOMES
 from semore_fast.progress import Progress
 from semore_fast.replay import CppReplayBuffer
 from semore_fast.rundir import RunDirectory
@@ -177,7 +178,7 @@ def test_no_frame_is_stored_while_a_minibatch_is_in_use(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(Feed, "sample", sampled)
     monkeypatch.setattr(Agent, "update", updated)
-    for name in ("begin", "add", "set_masks", "load_state_arrays"):
+    for name in ("begin", "add", "set_masks", "withdraw", "load_state_arrays"):
         monkeypatch.setattr(CppReplayBuffer, name, watched(getattr(CppReplayBuffer, name)))
     _, trainer = train(tiny(tmp_path / "run", envs=2))
     assert trainer.updates > 50
@@ -188,7 +189,8 @@ def test_guided_run_stores_masks_and_screens(tmp_path: Path) -> None:
     parts, _ = train(tiny(tmp_path / "run", agent="semore"))
     stats = parts.collector.guidance.stats()
     assert stats["requested"] > 0
-    assert stats["requested"] == sum(count for name, count in stats.items() if name != "requested")
+    assert stats["requested"] == sum(stats[name] for name in OUTCOMES)
+    assert stats["judged"] == parts.collector.admission.stats()["screened"]
     assert parts.collector.admission.stats()["screened"] > 0
 
 

@@ -73,6 +73,12 @@ public:
         return buffer_.set_masks(ids.size(), read<std::int64_t>(ids), read<std::uint8_t>(images));
     }
 
+    std::int64_t withdraw(py::handle frame_ids) {
+        const py::array ids = checked_ids("frame_ids", frame_ids);
+        const Unlocked unlocked;
+        return buffer_.withdraw(ids.size(), read<std::int64_t>(ids));
+    }
+
     // Field by field as semore.replay_types.Batch.
     void gather(py::handle indices, py::handle frames, py::handle masks, py::handle has_mask, py::handle action,
                 py::handle reward, py::handle nstep_return, py::handle bootstrap_discount) {
@@ -228,6 +234,7 @@ void bind_replay(py::module_& m) {
         .def("begin", &Binding::begin)
         .def("add", &Binding::add)
         .def("set_masks", &Binding::set_masks)
+        .def("withdraw", &Binding::withdraw)
         .def("gather", &Binding::gather)
         .def("locate", &Binding::locate)
         .def_property_readonly("frames", &Binding::frames)

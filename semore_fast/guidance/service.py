@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from semore.guidance import Guide, Snapshot
 
 Masks = tuple[NDArray[np.int64], NDArray[np.uint8]]
-OUTCOMES = ("answered", "late", "missed", "dropped", "failed")
+OUTCOMES = ("answered", "late", "missed", "dropped", "timed_out", "failed")
 
 
 class GuidanceService(Protocol):
     """What the trainer asks of guidance.
 
     Every request ends exactly once: `answered` (its mask came with the next poll), `late` (its mask came, but
-    later), `missed` (nothing was named, so there is no mask), `dropped` (given up) or `failed` (an error).
+    later), `missed` (nothing was named, so there is no mask), `dropped` (given up, so that others are served),
+    `timed_out` (too old when its turn came) or `failed` (an error). Verdicts are requests too, and counted once more:
+    `judged`, and of those `unreasonable`. A verdict that never comes leaves its pair in the buffer.
     """
 
     def submit(self, frame_ids: NDArray[np.int64], snapshots: Sequence[Snapshot]) -> None:
@@ -37,8 +39,17 @@ class GuidanceService(Protocol):
         """
         ...
 
-    def judge(self, snapshots: Sequence[Snapshot], actions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Verdicts bool `[M]` on actions float32 `[M, 2]`, True for reasonable."""
+    def judge(
+        self, frame_ids: NDArray[np.int64], snapshots: Sequence[Snapshot], actions: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Verdicts bool `[M]` on actions float32 `[M, 2]` in the frames `[M]`, True for reasonable.
+
+        A service that would have to wait says True at once, and the truth later through `unreasonable`.
+        """
+        ...
+
+    def unreasonable(self) -> NDArray[np.int64]:
+        """Frames int64 `[K]` whose pair `judge` let pass and a later verdict does not; each is given out once."""
         ...
 
     def stats(self) -> dict[str, int]:
@@ -66,15 +77,21 @@ class NoGuidance:
 
     def poll(self) -> Masks:
         """No masks."""
-        return _no_masks()
+        return no_masks()
 
-    def judge(self, snapshots: Sequence[Snapshot], actions: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def judge(
+        self, frame_ids: NDArray[np.int64], snapshots: Sequence[Snapshot], actions: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
         """All True, bool `[M]`."""
         return np.ones(len(snapshots), np.bool_)
 
+    def unreasonable(self) -> NDArray[np.int64]:
+        """None."""
+        return np.zeros(0, np.int64)
+
     def stats(self) -> dict[str, int]:
         """Zeros."""
-        return dict.fromkeys(("requested", *OUTCOMES), 0)
+        return no_counts()
 
     def close(self) -> None:
         """Nothing to end."""
@@ -106,7 +123,7 @@ class ScriptedService:
         self._guide = guide
         self._interval = key_frame_interval
         self._step = 0
-        self._counts = dict.fromkeys(("requested", *OUTCOMES), 0)
+        self._counts = no_counts()
         self._pending: list[_Pending] = []
 
     def submit(self, frame_ids: NDArray[np.int64], snapshots: Sequence[Snapshot]) -> None:
@@ -122,17 +139,27 @@ class ScriptedService:
         """Masks due by now, oldest request first. See `GuidanceService.poll`."""
         due = [pending for pending in self._pending if pending.due_step <= self._step]
         if not due:
-            return _no_masks()
+            return no_masks()
         self._pending = [pending for pending in self._pending if pending.due_step > self._step]
         late = sum(pending.late for pending in due)
         self._counts["late"] += late
         self._counts["answered"] += len(due) - late
         return np.array([pending.frame_id for pending in due], np.int64), np.stack([p.mask for p in due])
 
-    def judge(self, snapshots: Sequence[Snapshot], actions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Verdicts bool `[M]` on actions `[M, 2]`."""
+    def judge(
+        self, frame_ids: NDArray[np.int64], snapshots: Sequence[Snapshot], actions: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Verdicts bool `[M]` on actions `[M, 2]`, at once."""
         pairs = zip(snapshots, actions, strict=True)
-        return np.array([self._guide.judge(snapshot, action) for snapshot, action in pairs], np.bool_)
+        verdicts = np.array([self._guide.judge(snapshot, action) for snapshot, action in pairs], np.bool_)
+        for name in ("requested", "answered", "judged"):
+            self._counts[name] += len(verdicts)
+        self._counts["unreasonable"] += int(np.count_nonzero(~verdicts))
+        return verdicts
+
+    def unreasonable(self) -> NDArray[np.int64]:
+        """None: its verdicts never come late."""
+        return np.zeros(0, np.int64)
 
     def stats(self) -> dict[str, int]:
         """Counts of `requested` and of each outcome."""
@@ -156,7 +183,7 @@ class ScriptedService:
         """Continue from `state_dict`."""
         self._guide.load_state_dict(state["guide"])
         self._step = int(state["step"])
-        self._counts = {name: int(count) for name, count in state["counts"].items()}
+        self._counts = no_counts() | {name: int(count) for name, count in state["counts"].items()}
         self._pending = [_Pending(**pending) for pending in state["pending"]]
 
     def _request(self, frame_id: int, snapshot: Snapshot) -> None:
@@ -184,5 +211,11 @@ class _Pending:
         return {"frame_id": self.frame_id, "mask": self.mask, "due_step": self.due_step, "late": self.late}
 
 
-def _no_masks() -> Masks:
+def no_counts() -> dict[str, int]:
+    """Zeros under every name that `stats` has."""
+    return dict.fromkeys(("requested", *OUTCOMES, "judged", "unreasonable"), 0)
+
+
+def no_masks() -> Masks:
+    """Nothing to give out."""
     return np.zeros(0, np.int64), np.zeros((0, 0, 0), np.uint8)
