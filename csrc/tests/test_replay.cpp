@@ -83,6 +83,17 @@ struct History {
         if (spec.mask_bytes > 0) set_mask(env);
     }
 
+    // A late verdict on a frame of any age: it can be withdrawn once, if its transition is there and was admitted.
+    void withdraw(std::int64_t env) {
+        const std::int64_t newest = writers[env].number - 1;
+        const std::int64_t id = (newest - static_cast<std::int64_t>(random() % 5)) * spec.num_envs + env;
+        if (id < 0) return;
+        const std::int64_t before = buffer.size();
+        const std::int64_t withdrawn = buffer.withdraw(1, &id);
+        CHECK(before - buffer.size() >= 0 && before - buffer.size() <= withdrawn);
+        CHECK(buffer.withdraw(1, &id) == 0);
+    }
+
     void set_mask(std::int64_t env) {
         const auto number = static_cast<std::int64_t>(random() % writers[env].number);
         const std::int64_t id = number * spec.num_envs + env;
@@ -166,6 +177,9 @@ void test_histories() {
         History history(spec_of(1 + seed % 3, 1 + seed / 3 % 4, 1 + seed / 12 % 4, seed % 7), seed);
         for (int step = 0; step < 300; ++step) {
             history.step(static_cast<std::int64_t>(history.random() % history.spec.num_envs));
+            if (step % 7 == 0) {
+                history.withdraw(static_cast<std::int64_t>(history.random() % history.spec.num_envs));
+            }
             if (step % 5 == 0) history.check();
         }
         CHECK(history.buffer.counters().admitted > 0 && history.buffer.counters().dropped > 0);
@@ -239,6 +253,7 @@ void test_refusals() {
     check_refused([&] { add(&zero, infinite, zeros); }, "actions");
     check_refused([&] { add(&zero, zeros, infinite); }, "rewards");
     check_refused([&] { buffer.set_masks(1, &outside, mask.data()); }, "frame_ids holds 2");
+    check_refused([&] { buffer.withdraw(1, &outside); }, "frame_ids holds 2");
     check_refused([&] { buffer.set_masks(1, &negative, mask.data()); }, "frame_ids holds -1");
     Arrays out(spec, 1);
     check_refused([&] { out.gather(buffer, {0}); }, "indices must be in [0, 0)");
