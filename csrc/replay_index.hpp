@@ -66,20 +66,20 @@ public:
     // Each throws std::invalid_argument naming the argument.
     void check_env_ids(std::int64_t count, const std::int64_t* env_ids);
     void check_transitions(const Transitions& rows);
-    void check_masks_kept() const;
+    void check_masks_kept() const {
+        if (spec_.mask_bytes > 0) return;
+        throw std::invalid_argument("masks cannot be stored: the buffer was made with masks=False");
+    }
     void check_issued(std::int64_t count, const std::int64_t* frame_ids) const;
     void check_indices(std::int64_t count, const std::int64_t* indices) const;
 
     // Each makes room for one frame, and returns its slot. Arguments are checked.
     std::int64_t begin_row(std::int64_t env);
     std::int64_t add_row(const Transitions& rows, std::int64_t row);
-    std::int64_t newest_id(std::int64_t env) const {
-        return (state_.next_sequence[env] - 1) * spec_.num_envs + env;
-    }
+    std::int64_t newest_id(std::int64_t env) const { return (state_.next_sequence[env] - 1) * spec_.num_envs + env; }
     // The slot for this frame's mask, or -1 where the frame is overwritten; counted either way.
     std::int64_t accept_mask(std::int64_t frame_id);
-    // No longer samples the transition that leaves this frame; false where it is overwritten or was not admitted.
-    bool withdraw(std::int64_t frame_id);
+    bool withdraw(std::int64_t frame_id);  // false: overwritten, or not admitted
 
     ReplayWindow window(std::int64_t start) const;
     // The slot `relative` frames from `start`, at most one ring back.
@@ -95,6 +95,11 @@ public:
 private:
     std::int64_t slot_of(std::int64_t env, std::int64_t sequence) const {
         return env * frames_per_env_ + sequence % frames_per_env_;
+    }
+    // -1 where the frame is overwritten.
+    std::int64_t held_slot(std::int64_t frame_id) const {
+        const std::int64_t env = frame_id % spec_.num_envs, sequence = frame_id / spec_.num_envs;
+        return sequence < state_.next_sequence[env] - frames_per_env_ ? -1 : slot_of(env, sequence);
     }
     std::int64_t push(std::int64_t env, std::int32_t offset);
     void forget(std::int64_t env, std::int64_t sequence);
@@ -164,12 +169,6 @@ inline void ReplayIndex::check_transitions(const Transitions& rows) {
     }
 }
 
-inline void ReplayIndex::check_masks_kept() const {
-    if (spec_.mask_bytes == 0) {
-        throw std::invalid_argument("masks cannot be stored: the buffer was made with masks=False");
-    }
-}
-
 inline void ReplayIndex::check_issued(std::int64_t count, const std::int64_t* frame_ids) const {
     for (std::int64_t row = 0; row < count; ++row) {
         const std::int64_t id = frame_ids[row];
@@ -210,21 +209,15 @@ inline std::int64_t ReplayIndex::add_row(const Transitions& rows, std::int64_t r
 }
 
 inline std::int64_t ReplayIndex::accept_mask(std::int64_t frame_id) {
-    const std::int64_t env = frame_id % spec_.num_envs, sequence = frame_id / spec_.num_envs;
-    if (sequence < state_.next_sequence[env] - frames_per_env_) {
-        ++state_.counters.late_dropped;
-        return -1;
-    }
-    const std::int64_t slot = slot_of(env, sequence);
-    state_.has_mask[slot] = 1;
-    ++state_.counters.masks;
+    const std::int64_t slot = held_slot(frame_id);
+    if (slot >= 0) state_.has_mask[slot] = 1;
+    ++(slot >= 0 ? state_.counters.masks : state_.counters.late_dropped);
     return slot;
 }
 
 inline bool ReplayIndex::withdraw(std::int64_t frame_id) {
-    const std::int64_t env = frame_id % spec_.num_envs, sequence = frame_id / spec_.num_envs;
-    const std::int64_t slot = slot_of(env, sequence);
-    if (sequence < state_.next_sequence[env] - frames_per_env_ || !state_.admitted[slot]) return false;
+    const std::int64_t slot = held_slot(frame_id);
+    if (slot < 0 || !state_.admitted[slot]) return false;
     state_.admitted[slot] = 0;
     if (position_[slot] >= 0) remove_start(slot);
     --state_.counters.admitted;

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .replay_checks import check_array, check_out, check_range, check_state
-from .replay_types import F32, I64, U8, Batch, Bool, Replay, ReplaySpec, StateArrays, Windows, state_layout
+from .replay_checks import check_array, check_env_ids, check_issued, check_out, check_range, check_state
+from .replay_types import F32, I64, U8, Batch, Bool, Replay, ReplaySpec, StateArrays, Windows, read_only, state_layout
 
 __all__ = ["Batch", "Replay", "ReplayBuffer", "ReplaySpec", "Windows"]
+_SMALL = ("has_mask", "action", "reward", "terminated", "admitted", "offset", "next_sequence", "open", "counters")
 
 
 class ReplayBuffer:
@@ -48,7 +49,7 @@ class ReplayBuffer:
     @property
     def frames(self) -> U8:
         """The ring itself, a read-only view [capacity, C, H, W]; read it at slots from `locate`."""
-        return _read_only(self._frames)
+        return read_only(self._frames)
 
     @property
     def masks(self) -> U8:
@@ -57,7 +58,7 @@ class ReplayBuffer:
         A frame without a mask has the bytes of an older one. While `set_masks` replaces a mask on another thread,
         a reader of this view may see half of each.
         """
-        return _read_only(self._masks)
+        return read_only(self._masks)
 
     def begin(self, env_ids: I64, frames: U8) -> I64:
         """Start an episode in each environment; an episode still open there counts as truncated.
@@ -71,7 +72,7 @@ class ReplayBuffer:
         """
         check_array("env_ids", env_ids, np.int64, None)
         check_array("frames", frames, np.uint8, (len(env_ids), *self.spec.frame_shape))
-        self._check_env_ids(env_ids)
+        check_env_ids(env_ids, self.spec.num_envs)
         for env, frame in zip(env_ids.tolist(), frames, strict=True):
             self._push(env, frame, offset=0)
             self._open[env] = True
@@ -110,7 +111,7 @@ class ReplayBuffer:
         check_array("truncated", truncated, np.bool_, (count,))
         check_array("next_frames", next_frames, np.uint8, (count, *self.spec.frame_shape))
         check_array("admit", admit, np.bool_, (count,))
-        self._check_env_ids(env_ids)
+        check_env_ids(env_ids, self.spec.num_envs)
         for env in env_ids.tolist():
             if not self._open[env]:
                 raise ValueError(f"env_ids names environment {env}, which has no open episode; call begin first")
@@ -141,40 +142,30 @@ class ReplayBuffer:
         check_array("masks", masks, np.uint8, (len(frame_ids), *self.spec.frame_shape[1:]))
         if not self.spec.masks:
             raise ValueError("masks cannot be stored: the buffer was made with masks=False")
-        sequence, env = np.divmod(frame_ids, self.spec.num_envs)
-        self._check_issued(frame_ids)
-        live = np.flatnonzero(sequence >= self._next_sequence[env] - self.spec.frames_per_env)
-        for row in live.tolist():
-            slot = self._slot(int(env[row]), int(sequence[row]))
-            self._masks[slot], self._has_mask[slot] = masks[row], True
-        self._counters[2:] += (len(live), len(frame_ids) - len(live))
-        return len(live)
+        check_issued(frame_ids, self._next_sequence)
+        rows, slots = self._held(frame_ids)
+        self._masks[slots], self._has_mask[slots] = masks[rows], True
+        self._counters[2:] += (len(rows), len(frame_ids) - len(rows))
+        return len(rows)
 
     def withdraw(self, frame_ids: I64) -> int:
-        """Stop sampling the transitions that leave these frames, as a verdict that came late asks for.
-
-        Their frames, actions and rewards stay for their neighbours' windows. A frame overwritten meanwhile, or a
-        transition that was not admitted, is left alone.
+        """Sample the transitions that leave these frames no more, as if they had not been admitted.
 
         Args:
-            frame_ids: int64 [M], as `begin` and `add` returned them.
+            frame_ids: int64 [M], as `begin` and `add` returned them; overwritten ones are left alone.
 
         Returns:
-            How many were withdrawn; they count as dropped from now on.
+            How many had been admitted.
         """
         check_array("frame_ids", frame_ids, np.int64, None)
-        self._check_issued(frame_ids)
+        check_issued(frame_ids, self._next_sequence)
         withdrawn = 0
-        for frame_id in frame_ids.tolist():
-            sequence, env = divmod(frame_id, self.spec.num_envs)
-            slot = self._slot(env, sequence)
-            held = sequence >= self._next_sequence[env] - self.spec.frames_per_env
-            if not held or not self._admitted[slot]:
-                continue
-            self._admitted[slot] = False
-            if self._position[slot] >= 0:
-                self._remove_start(slot)
-            withdrawn += 1
+        for slot in self._held(frame_ids)[1].tolist():
+            if self._admitted[slot]:
+                self._admitted[slot] = False
+                withdrawn += 1
+                if self._position[slot] >= 0:
+                    self._remove_start(slot)
         self._counters[:2] += (-withdrawn, withdrawn)
         return withdrawn
 
@@ -207,7 +198,7 @@ class ReplayBuffer:
         copies.
         """
         arrays: StateArrays = {"frames": self.frames, "masks": self.masks}
-        for name in self._small_names():
+        for name in _SMALL:
             arrays[name] = getattr(self, f"_{name}").copy()
         arrays["starts"] = self._starts[: self._count].copy()
         arrays["window"] = np.array([self.spec.stack, self.spec.n_step], np.int64)
@@ -216,32 +207,19 @@ class ReplayBuffer:
     def load_state_arrays(self, arrays: StateArrays) -> None:
         """Become the buffer that saved `arrays`: same bytes, same order of the sampleable transitions."""
         check_state(arrays, self.spec)
-        for name in ("frames", "masks", *self._small_names()):
+        for name in ("frames", "masks", *_SMALL):
             np.copyto(getattr(self, f"_{name}"), arrays[name])
         self._count = len(arrays["starts"])
         self._starts[: self._count] = arrays["starts"]
         self._position[:] = -1
         self._position[arrays["starts"]] = np.arange(self._count)
 
-    @staticmethod
-    def _small_names() -> tuple[str, ...]:
-        per_frame = ("has_mask", "action", "reward", "terminated", "admitted", "offset")
-        return (*per_frame, "next_sequence", "open", "counters")
-
-    def _check_env_ids(self, env_ids: I64) -> None:
-        seen = set()
-        for env in env_ids.tolist():
-            if not 0 <= env < self.spec.num_envs:
-                raise ValueError(f"env_ids must be in [0, {self.spec.num_envs}), got {env}")
-            if env in seen:
-                raise ValueError(f"env_ids must be distinct, got {env} twice")
-            seen.add(env)
-
-    def _check_issued(self, frame_ids: I64) -> None:
+    def _held(self, frame_ids: I64) -> tuple[I64, I64]:
+        """Which rows name a frame that is not overwritten, and those frames' slots."""
         sequence, env = np.divmod(frame_ids, self.spec.num_envs)
-        unknown = (frame_ids < 0) | (sequence >= self._next_sequence[env])
-        if unknown.any():
-            raise ValueError(f"frame_ids holds {frame_ids[unknown][0]}, which was never issued")
+        rows = np.flatnonzero(sequence >= self._next_sequence[env] - self.spec.frames_per_env)
+        slots: I64 = env[rows] * self.spec.frames_per_env + sequence[rows] % self.spec.frames_per_env
+        return rows, slots
 
     def _newest_ids(self, env_ids: I64) -> I64:
         ids: I64 = (self._next_sequence[env_ids] - 1) * self.spec.num_envs + env_ids
@@ -319,9 +297,3 @@ class ReplayBuffer:
         out.nstep_return[:] = total
         out.bootstrap_discount[:] = np.where(alive, powers[-1], 0.0)
         return steps
-
-
-def _read_only(array: U8) -> U8:
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -27,6 +27,25 @@ def check_array(name: str, array: object, dtype: type[np.generic], shape: tuple[
         raise ValueError(f"{name} must be C-contiguous; pass numpy.ascontiguousarray({name})")
 
 
+def check_env_ids(env_ids: I64, num_envs: int) -> None:
+    """Refuse environments outside [0, num_envs) or named twice with a ValueError."""
+    seen = set()
+    for env in env_ids.tolist():
+        if not 0 <= env < num_envs:
+            raise ValueError(f"env_ids must be in [0, {num_envs}), got {env}")
+        if env in seen:
+            raise ValueError(f"env_ids must be distinct, got {env} twice")
+        seen.add(env)
+
+
+def check_issued(frame_ids: I64, next_sequence: I64) -> None:
+    """Refuse ids of frames that no environment has had yet with a ValueError. next_sequence: int64 [num_envs]."""
+    sequence, env = np.divmod(frame_ids, len(next_sequence))
+    unknown = (frame_ids < 0) | (sequence >= next_sequence[env])
+    if unknown.any():
+        raise ValueError(f"frame_ids holds {frame_ids[unknown][0]}, which was never issued")
+
+
 def check_range(indices: I64, sampleable: int) -> None:
     """Refuse indices outside [0, sampleable) with a ValueError."""
     outside = (indices < 0) | (indices >= sampleable)

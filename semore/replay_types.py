@@ -192,6 +192,13 @@ class Replay(Protocol):
     def load_state_arrays(self, arrays: StateArrays) -> None: ...  # noqa: D102
 
 
+def read_only(array: U8) -> U8:
+    """A view that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 Layout = list[tuple[str, type[np.generic], tuple[int, ...]]]
 
 

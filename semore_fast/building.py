@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import torch
@@ -23,7 +24,7 @@ from semore_fast.disk import readable_bytes
 from semore_fast.errors import UserError
 from semore_fast.evaluator import Evaluator
 from semore_fast.feed import Feed
-from semore_fast.guidance import GuidanceService, NoGuidance, make_guidance
+from semore_fast.guidance import MODEL_KINDS, GuidanceService, NoGuidance, ScriptedService, make_guidance
 from semore_fast.logging import MetricsWriter, TensorBoard
 from semore_fast.progress import Progress
 from semore_fast.replay import make_replay
@@ -45,7 +46,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
     progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
     replay, replay_reason = build_replay(config, spec)
-    guidance, guidance_reason = build_guidance(config)
+    guidance, guidance_reason = build_guidance(config, device, progress.note)
     collector = build_collector(config, evaluator, replay, guidance)
     stack.callback(collector.close)
     feed = Feed(replay, config.sampling.batch_size, config.seed, device)
@@ -81,15 +82,19 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     )
 
 
-def build_guidance(config: RunConfig) -> tuple[GuidanceService, str]:
+def build_guidance(config: RunConfig, device: torch.device, say: Callable[[str], None]) -> tuple[GuidanceService, str]:
     """Where masks and verdicts come from, and why."""
-    guide = config.guide
+    guide, wanted = config.guide, config.agent in GUIDED_METHODS
+    if config.guidance in MODEL_KINDS and wanted:
+        from semore_fast.guidance.models import model_service  # transformers takes seconds: only where it is asked for
+
+        return model_service(config.guidance, guide, config.scenario, device, say)
     rates = FaultRates(missed=guide.missed, false=guide.false, late=guide.late, late_steps=guide.late_steps)
     return make_guidance(
         config.guidance,
-        wanted=config.agent in GUIDED_METHODS,
+        wanted=wanted,
         privileged=True,
-        key_frame_interval=guide.key_frame_interval,
+        key_frame_interval=guide.key_frame_interval or 1,
         faults=rates,
         seed=config.seed,
     )
@@ -98,7 +103,7 @@ def build_guidance(config: RunConfig) -> tuple[GuidanceService, str]:
 def build_collector(config: RunConfig, evaluator: Evaluator, replay: Replay, guidance: GuidanceService) -> Collector:
     """The environments, and what stands between them and the buffer."""
     asked = not isinstance(guidance, NoGuidance)
-    env = evaluator.make_env(envs=config.envs, ids=asked)
+    env = evaluator.make_env(envs=config.envs, ids=isinstance(guidance, ScriptedService))
     admission: Admission = AdmitAll()
     if asked and config.guide.selective:
         admission = SelectiveAdmission(config.frames, config.guide.selective_fraction, config.seed)

@@ -58,8 +58,10 @@ class ReplayConfig:
 class GuidanceConfig:
     """How frames get their masks and verdicts. Only guided methods (semore, semore-m3) use them."""
 
-    key_frame_interval: int = 1
-    """Annotate every n-th step of each environment."""
+    key_frame_interval: int = 0
+    """Annotate every n-th step of each environment; 0: every one for scripted, every 8th for a model."""
+    scene_change: float = 12.0
+    """For a model: annotate between those too where the picture changed by so many grey levels of 255; 0 never does."""
     missed: float = 0.0
     """Share of answers that go missing, to study a real model's faults."""
     false: float = 0.0
@@ -72,6 +74,34 @@ class GuidanceConfig:
     """Let the judge screen early experience (selective replay)."""
     selective_fraction: float = 0.1
     """Share of the run during which it screens."""
+    model: str = "Qwen/Qwen2-VL-7B-Instruct"
+    """For qwen: a folder, or an id on the Hugging Face hub. For chat: the model's name on the server."""
+    revision: str = ""
+    """For qwen: commit of the hub's repository, 40 hexadecimal digits; pin it so that a run can be repeated."""
+    quantisation: Literal["nf4", "int8", "bf16", "fp32"] = "nf4"
+    """For qwen: precision of the text model's weights."""
+    download: bool = False
+    """For qwen and the segmenter: fetch what is missing from the hub (about 16 GB for the default model)."""
+    url: str = ""
+    """For chat: an OpenAI-compatible server, up to and including /v1. SEMORE_GUIDANCE_KEY is sent as its key."""
+    segmenter: Literal["clipseg", "cris"] = "clipseg"
+    """What finds the phrases in the picture, for qwen and chat."""
+    segmenter_model: str = ""
+    """Its weights: for clipseg a folder or hub id, for cris a file made by semore_fast.guidance.convert_cris."""
+    segmenter_revision: str = ""
+    """For clipseg from the hub: commit, 40 hexadecimal digits."""
+    tokenizer: str = ""
+    """For cris: folder of CLIP's tokenizer."""
+    prompts: str = ""
+    """Folder with prompt files of your own; empty for the package's."""
+    cache: str = ""
+    """File of labels that runs share: what is in it is not asked for again. For recorded: where labels come from."""
+    batch: int = 16
+    """For a model: frames at a time, or fewer after half a second."""
+    queue: int = 256
+    """For a model: requests that wait at most; the oldest gives way."""
+    timeout_s: float = 60.0
+    """For a model: requests that waited longer are given up, and so are answers of a server."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,8 +146,9 @@ class RunConfig:
     several, separated by commas, are asked in that order (kernels/README.md)."""
     replay: Literal["auto", "reference", "cpp"] = "auto"
     """Backend of the replay buffer."""
-    guidance: Literal["auto", "scripted", "none"] = "auto"
-    """Who names and masks what matters; scripted reads the simulator's own state (privileged)."""
+    guidance: Literal["auto", "scripted", "qwen", "chat", "recorded", "none"] = "auto"
+    """Who names and masks what matters. scripted reads the simulator's own state (privileged), qwen is a model in this
+    process, chat one behind a server, recorded the labels of earlier runs (docs/guidance.md)."""
     envs: int = 1
     """Environments stepped side by side; the ratio of updates to frames stays the same."""
     out: Path | None = None
@@ -196,6 +227,8 @@ def check(config: RunConfig) -> None:
         "--evaluation.every-frames": config.evaluation.every_frames,
         "--checkpoint-every-frames": config.checkpoint_every_frames,
         "--log-every-frames": config.log_every_frames,
+        "--guide.batch": config.guide.batch,
+        "--guide.queue": config.guide.queue,
         "--learner.actor-every": config.learner.actor_every,
         "--learner.target-every": config.learner.target_every,
     }
@@ -210,6 +243,7 @@ def check(config: RunConfig) -> None:
         "--learner.shift-pixels": config.learner.shift_pixels,
         "--evaluation.videos": config.evaluation.videos,
         "--evaluation.driver-episodes": config.evaluation.driver_episodes,
+        "--guide.key-frame-interval": config.guide.key_frame_interval,
     }
     for flag, value in not_negative.items():
         if value < 0:

@@ -20,8 +20,11 @@ from semore_fast.results import finish_run, show_summary
 from semore_fast.rundir import SUMMARY, RunDirectory
 from semore_fast.trainer import Parts, Trainer
 
-MAY_DIFFER = ("out", "resume", "threads", "tensorboard", "log_every_frames", "checkpoint_every_frames")
-"""Settings that may change when a run is resumed: they decide nothing about its result."""
+MAY_DIFFER = (
+    *("out", "resume", "threads", "tensorboard", "log_every_frames", "checkpoint_every_frames"),
+    *("guide.url", "guide.cache", "guide.download", "guide.batch", "guide.queue", "guide.timeout_s"),
+)
+"""Settings that may change when a run is resumed: they decide nothing about its result, or only when labels come."""
 
 
 def run_session(config: RunConfig) -> int:

@@ -11,13 +11,15 @@ from semore.guidance import Privileged, Snapshot
 
 
 def snapshot_of(frames: NDArray[np.uint8], info: dict[str, Any], env: int = 0) -> Snapshot:
-    """One environment's newest frame, with what the simulator knows about it.
+    """One environment's newest frame, with what the simulator knows about it, where the info holds that.
 
     Args:
         frames: uint8 [N, 3, H, W].
-        info: of an environment made with ids=True.
+        info: of an environment; one made with ids=True also gives what is privileged.
         env: which of the N.
     """
+    if "class_ids" not in info:
+        return Snapshot(frame=frames[env])
     privileged = Privileged(
         class_ids=info["class_ids"][env],
         instance_ids=info["instance_ids"][env],

@@ -97,7 +97,7 @@ def test_an_answer_that_is_neither_is_refused(content: Any) -> None:
     [
         ({"fault": "500"}, "answered 500"),
         ({"fault": "reset"}, "did not answer"),
-        ({"fault": "cut"}, "did not answer"),
+        ({"fault": "cut"}, "something else than a chat completion"),
         ({"slow_s": 1.5}, "did not answer: timed out"),
         ({"raw": b"\xff\xfe garbage"}, "something else than a chat completion"),
         ({"raw": b"[]"}, "something else than a chat completion"),

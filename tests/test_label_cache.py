@@ -65,13 +65,25 @@ def test_masks_come_back_as_the_replay_buffer_would_hold_them(tmp_path: Path) ->
 def test_a_recorded_run_needs_no_model(tmp_path: Path) -> None:
     path = tmp_path / "labels"
     CachedModel(Fake(), LabelCache(path, "v1"), "v1").masks(frames(10))
-    recorded = CachedModel(None, LabelCache(path, "v1"), "v1")
+    recorded = CachedModel(None, LabelCache.recorded(path), "v1")
     phrases, masks = recorded.masks(frames(10, 99))
     assert phrases == [("a person",), ()]
     assert masks[0, 0, 0] == pytest.approx(10 / 255)
     assert recorded.verdicts(frames(5), ACTIONS[:1]) == [True]
     assert LabelCache(path, "v1").mask(frames(99)[0]) is None  # what it did not know is not remembered as nothing
     recorded.close()
+
+
+def test_a_recording_is_of_one_revision(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist; record labels into it first"):
+        LabelCache.recorded(tmp_path / "nothing")
+    LabelCache(tmp_path / "labels", "v1")
+    LabelCache(tmp_path / "labels", "v2")
+    with pytest.raises(UserError, match=r"labels of one revision, it holds v1, v2; give another file"):
+        LabelCache.recorded(tmp_path / "labels")
+    (tmp_path / "other").write_bytes(b"not a database at all, but long enough to be taken for one" * 20)
+    with pytest.raises(UserError, match="file is not a database"):
+        LabelCache.recorded(tmp_path / "other")
 
 
 def test_a_failed_batch_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,9 +66,8 @@ class BackgroundService:
         self._unreasonable: list[int] = []
         self._under_way = 0
         self._step = 0
-        self._fault: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="guidance", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="guidance")
+        self._served = self._thread.submit(self._serve)
 
     def submit(self, frame_ids: NDArray[np.int64], snapshots: Sequence[Snapshot]) -> None:
         """See `GuidanceService.submit`."""
@@ -82,8 +82,8 @@ class BackgroundService:
         Raises:
             RuntimeError: the thread ended by a fault that is not the model's; it is the cause.
         """
-        if self._fault is not None:
-            raise RuntimeError("guidance broke") from self._fault
+        if self._served.done() and (fault := self._served.exception()) is not None:
+            raise RuntimeError("guidance broke") from fault
         with self._lock:
             ready, self._ready = self._ready, []
             for request, _ in ready:
@@ -112,16 +112,14 @@ class BackgroundService:
             return dict(self._counts)
 
     def close(self) -> None:
-        """Ends the thread after the batch it is at; whatever is pending counts as dropped.
-
-        A model that hangs is left behind with its thread, which ends with the process.
-        """
+        """Ends the thread after the batch it is at; whatever is pending counts as dropped."""
         left = self._queue.close()
-        self._thread.join(CLOSE_S)
+        wait([self._served], CLOSE_S)
+        self._thread.shutdown(wait=False)
         with self._lock:
             self._end("dropped", len(left) + len(self._ready))
             self._ready = []
-        if not self._thread.is_alive():
+        if self._served.done():
             self._model.close()
 
     def state_dict(self) -> dict[str, Any]:
@@ -149,12 +147,6 @@ class BackgroundService:
         """Requests that are over; the lock is held."""
         self._counts[outcome] += count
         self._under_way -= count
-
-    def _work(self) -> None:
-        try:
-            self._serve()
-        except BaseException as fault:  # noqa: BLE001 - kept for `poll`, which raises it where the run can hear it
-            self._fault = fault
 
     def _serve(self) -> None:
         while batch := self._queue.take(self._limits.batch, self._limits.batch_deadline_s):

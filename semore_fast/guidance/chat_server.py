@@ -51,7 +51,7 @@ class ChatOptions:
 
 
 class ChatServer:
-    """Asks for phrases as text, and for a verdict as one token, read from its probabilities where the server gives them.
+    """Asks for phrases as text, and for a verdict as one token, read from its probabilities where they are given.
 
     Raises:
         UserError: the URL is not one.
@@ -158,7 +158,7 @@ def data_url(frame: NDArray[np.uint8]) -> str:
     from matplotlib.image import imsave
 
     file = io.BytesIO()
-    imsave(file, np.ascontiguousarray(frame.transpose(1, 2, 0)), format="png", metadata={"Software": None})
+    imsave(file, np.ascontiguousarray(frame.transpose(1, 2, 0)), format="png")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

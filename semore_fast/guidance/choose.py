@@ -8,8 +8,10 @@ from semore.guidance import FaultRates, Faulty, Guide, Scripted
 from semore_fast.errors import UserError
 from semore_fast.guidance.service import GuidanceService, NoGuidance, ScriptedService
 
-Kind = Literal["auto", "scripted", "none"]
+Kind = Literal["auto", "scripted", "qwen", "chat", "recorded", "none"]
 KINDS: tuple[str, ...] = get_args(Kind)
+MODEL_KINDS = ("qwen", "chat", "recorded")
+"""Those that `models.model_service` makes, for a method that wants guidance."""
 
 NO_FAULTS = FaultRates()
 
@@ -49,6 +51,8 @@ def make_guidance(
         raise UserError(f"--guidance must be one of {', '.join(KINDS)}, got {kind!r}")
     if kind == "none":
         return NoGuidance(), "none (asked for by name)"
+    if kind in MODEL_KINDS:
+        raise GuidanceUnavailableError(f"--guidance {kind}, but this method learns without guidance; leave it out")
     if kind == "scripted":
         if not privileged:
             raise GuidanceUnavailableError(

@@ -16,7 +16,10 @@ from semore_fast.errors import UserError
 from semore_fast.guidance.model import FrameModel, ModelError, Phrases
 
 _BUSY_S = 30.0
-_SCHEMA = "CREATE TABLE IF NOT EXISTS labels (key BLOB PRIMARY KEY, label BLOB NOT NULL) WITHOUT ROWID"
+_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS labels (key BLOB PRIMARY KEY, label BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS revisions (name TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
 
 Mask = tuple[Phrases, NDArray[np.float32]]
 
@@ -35,15 +38,39 @@ class LabelCache:
     """
 
     def __init__(self, path: Path, revision: str) -> None:
-        self._revision = revision.encode()
+        self.revision = revision
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.execute(_SCHEMA)
+            self._database.executescript(_SCHEMA)
+            self._database.execute("INSERT OR IGNORE INTO revisions VALUES (?)", (revision,))
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"--guide.cache {path} cannot be used: {error}; give another file") from error
+
+    @classmethod
+    def recorded(cls, path: Path) -> LabelCache:
+        """The cache of a file that holds the labels of one revision.
+
+        Raises:
+            UserError: there is no such file, or it holds none or several.
+        """
+        if not path.is_file():
+            raise UserError(
+                f"--guide.cache {path} does not exist; record labels into it first, with --guidance qwen or chat"
+            )
+        try:
+            with sqlite3.connect(path) as database:
+                names = [name for (name,) in database.execute("SELECT name FROM revisions")]
+        except sqlite3.Error as error:
+            raise UserError(f"--guide.cache {path} cannot be used: {error}; give another file") from error
+        if len(names) != 1:
+            held = ", ".join(names) or "none"
+            raise UserError(
+                f"--guide.cache {path} must hold the labels of one revision, it holds {held}; give another file"
+            )
+        return cls(path, names[0])
 
     def mask(self, frame: NDArray[np.uint8]) -> Mask | None:
         """Phrases and mask [H, W] of a frame, if they are known."""
@@ -79,7 +106,7 @@ class LabelCache:
 
     def _key(self, question: bytes, *arrays: NDArray[np.generic]) -> bytes:
         digest = hashlib.sha256()
-        for part in (self._revision, question, *(f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in arrays)):
+        for part in (self.revision.encode(), question, *(f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in arrays)):
             digest.update(len(part).to_bytes(8, "little") + part)
         return digest.digest()
 
