@@ -442,7 +442,7 @@ def test_folders_that_are_not_whole_are_refused(folder, tmp_path):
     (broken / "config.json").write_text('{"model_type": "nonsense"}')
     refused("cannot load model .* choose a `model` of type qwen2_vl", model=str(broken), quantisation="fp32")
     (broken / "config.json").unlink()
-    refused("does not hold a complete", model=str(broken), quantisation="fp32")
+    refused("holds no config.json", model=str(broken), quantisation="fp32")
 
 
 def test_a_tokenizer_that_is_not_an_instruct_model_s_is_refused():
@@ -473,6 +473,15 @@ def test_the_revision_follows_everything_that_decides_answers(folder, guide, tmp
     ]
     assert len(set(seen)) == len(seen)
     assert load_qwen(str(folder), quantisation="fp32", options=QwenOptions(max_batch=3)).revision == guide.revision
+
+
+def test_the_revision_follows_weights_trained_further_in_their_place(folder, tmp_path):
+    place = copied(folder, tmp_path)
+    sizes = {path.name: path.stat().st_size for path in place.iterdir()}
+    before = load_qwen(str(place), quantisation="fp32").revision
+    save_tiny(place, seed=1)
+    assert {path.name: path.stat().st_size for path in place.iterdir()} == sizes
+    assert load_qwen(str(place), quantisation="fp32").revision != before
 
 
 CHANGES = ({"mode": "free"}, {"max_pixels": 12544}, {"answers": ("No", "Yes")}, {"threshold": 0.6}, {"max_phrases": 2})

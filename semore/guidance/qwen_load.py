@@ -112,6 +112,8 @@ def _check_source(model: str, revision: str | None) -> None:
     if Path(model).is_dir():
         if revision is not None:
             raise GuidanceModelError(f"model {model} is a folder, which has no revisions: leave `revision` out")
+        if not (Path(model) / "config.json").is_file():
+            raise GuidanceModelError(f"folder {model} holds no config.json: correct `model`")
     elif not _HUB_ID.fullmatch(model):
         raise GuidanceModelError(f"model {model!r} is no folder here and no hub id (owner/name): correct `model`")
     elif revision is None or not _COMMIT.fullmatch(revision):
