@@ -68,7 +68,7 @@ def tiny_cris() -> Cris:
 
 def tiny_cris_segmenter(max_batch=16, revision="tiny", **options) -> CrisSegmenter:
     tokenize = CrisTokenizer(clip_tokenizer(), TINY)
-    return CrisSegmenter(tiny_cris(), tokenize, revision=revision, max_batch=max_batch, **options)
+    return CrisSegmenter(tiny_cris().train(), tokenize, revision=revision, max_batch=max_batch, **options)
 
 
 def tiny_clipseg() -> CLIPSegForImageSegmentation:
@@ -104,7 +104,8 @@ CLIPSEG_PICTURES = PictureFormat(
 
 
 def tiny_clipseg_segmenter(max_batch=16, revision="tiny") -> ClipSegSegmenter:
-    return ClipSegSegmenter(tiny_clipseg(), clip_tokenizer(), CLIPSEG_PICTURES, revision=revision, max_batch=max_batch)
+    model = tiny_clipseg().train()
+    return ClipSegSegmenter(model, clip_tokenizer(), CLIPSEG_PICTURES, revision=revision, max_batch=max_batch)
 
 
 def frames(count=4, side=48):
