@@ -173,3 +173,31 @@ def test_the_servers_key_is_not_written_down(
         assert double.headers[0]["Authorization"] == "Bearer very-secret"
     for file in (tmp_path / "chat").glob("*.json*"):
         assert "very-secret" not in file.read_text()
+
+
+@pytest.fixture(scope="module")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of a tiny random Qwen2-VL and a tiny random CLIPSeg."""
+    from qwen_tiny import save_tiny
+    from test_clipseg import save
+
+    folder = tmp_path_factory.mktemp("models")
+    return save_tiny(folder / "qwen"), save(folder / "clipseg")
+
+
+@pytest.mark.parametrize("quantisation", ["fp32", "nf4"])
+def test_a_run_trains_beside_qwen_and_clipseg(
+    tmp_path: Path, tiny_models: tuple[Path, Path], quantisation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    qwen, clipseg = (str(folder) for folder in tiny_models)
+    labels = tmp_path / "labels"
+    settings = {"model": qwen, "segmenter_model": clipseg, "quantisation": quantisation, "cache": str(labels)}
+    parts, trainer = train(guided(tmp_path, "qwen", **settings, timeout_s=60.0, queue=1000))
+    parts.collector.guidance.close()
+    stats = parts.collector.guidance.stats()
+    check_counts(stats)
+    assert trainer.updates > 0
+    assert stats["failed"] == stats["timed_out"] == 0
+    assert stats["judged"] + stats["answered"] + stats["late"] + stats["missed"] > 0
+    assert "key frames every 2 steps" in capsys.readouterr().out
+    assert labels.is_file()

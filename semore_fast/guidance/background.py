@@ -66,6 +66,7 @@ class BackgroundService:
         self._unreasonable: list[int] = []
         self._under_way = 0
         self._step = 0
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="guidance")
         self._served = self._thread.submit(self._serve)
 
@@ -112,7 +113,10 @@ class BackgroundService:
             return dict(self._counts)
 
     def close(self) -> None:
-        """Ends the thread after the batch it is at; whatever is pending counts as dropped."""
+        """Ends the thread after the batch it is at; whatever is pending counts as dropped. Again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         left = self._queue.close()
         wait([self._served], CLOSE_S)
         self._thread.shutdown(wait=False)
