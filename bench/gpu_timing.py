@@ -37,7 +37,7 @@ OPTIONS = {"timer": clock, "min_time": ROUND_SECONDS, "max_time": 0.3, "min_roun
 """Of `pytest.mark.benchmark`."""
 
 
-def seconds(call: Call) -> float:
+def seconds(call: Call, rounds: int = ROUNDS) -> float:
     """Median of rounds of as many calls as fill `ROUND_SECONDS`."""
 
     def once(calls: int) -> float:
@@ -48,7 +48,7 @@ def seconds(call: Call) -> float:
 
     once(3)
     calls = max(1, round(ROUND_SECONDS / once(3)))
-    return median(once(calls) for _ in range(ROUNDS))
+    return median(once(calls) for _ in range(rounds))
 
 
 def graph_seconds(call: Call) -> float | None:
