@@ -12,7 +12,7 @@ CXXFLAGS := -std=c++17 -O1 -g -Wall -Wextra -Icsrc -pthread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 .SECONDARY:
-.PHONY: help setup train test test-slow lint type bench bench-setup sanitize clean
+.PHONY: help setup train test test-slow lint type bench bench-setup report sanitize clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -50,6 +50,10 @@ bench: bench-setup ## benchmarks against other libraries; RESULT=bench/results/N
 	@mkdir -p build
 	$(BIN)/python -m pytest bench/ --benchmark-only --benchmark-json=build/bench.json $(ARGS)
 	$(if $(RESULT),$(BIN)/python bench/save.py build/bench.json $(RESULT))
+
+KEPT_SWEEP := bench/results/sweep-jw
+report: setup ## the report of the kept sweep again, from its logs
+	$(BIN)/python -m semore_fast.report $(KEPT_SWEEP) --out $(KEPT_SWEEP)/report --title 'JayWalk: ten methods, three seeds'
 
 SANITIZED := $(patsubst csrc/driving/%.cpp,build/sanitize/%.o,$(wildcard csrc/driving/*.cpp))
 CPP_TESTS := $(patsubst csrc/tests/%.cpp,build/sanitize/%,$(wildcard csrc/tests/test_*.cpp))

@@ -1,6 +1,6 @@
 """The evidence of learning: keeps runs' logs, and turns kept logs into a plot and a table.
 
-python bench/learning.py keep RUN...        copies logs (compressed) into bench/results/learning/
+python bench/learning.py keep FOLDER RUN... copies logs (compressed) into a folder, and a film a method
 python bench/learning.py drivers jw 60      drives the reference drivers, keeps their figures
 python bench/learning.py report jw          writes docs/images/learning-jw.png, prints the table
 """
@@ -20,16 +20,21 @@ from semore_fast.config import PRESETS, ScenarioName
 from semore_fast.evaluator import FINAL_SEED, Evaluator
 from semore_fast.logging import read_metrics
 from semore_fast.plot import plot_curves, read_curve
+from semore_fast.reporting.page import middling
+from semore_fast.reporting.runs import read_run
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "bench" / "results" / "learning"
 COPIED = ("config.json", "manifest.json", "summary.json")
 
 
-def keep(runs: list[Path]) -> None:
-    """Copies what a claim about a run needs."""
+def keep(folder: Path, runs: list[Path]) -> None:
+    """Copies what a claim about a run needs, and of each method the film that a report shows."""
+    records = [read_run(run) for run in runs]
+    kinds = {(record.scenario, record.agent) for record in records}
+    shown = [middling([record for record in records if (record.scenario, record.agent) == kind]) for kind in kinds]
     for run in runs:
-        target = KEPT / run.name
+        target = folder / run.name
         target.mkdir(parents=True, exist_ok=True)
         for name in COPIED:
             shutil.copy(run / name, target / name)
@@ -37,6 +42,9 @@ def keep(runs: list[Path]) -> None:
         (target / "config.json").write_text(json.dumps(config, indent=1) + "\n")
         with gzip.GzipFile(target / "metrics.jsonl.gz", "wb", mtime=0) as packed:
             packed.write((run / "metrics.jsonl").read_bytes())
+    for record in shown:
+        if record is not None and record.film is not None:
+            shutil.copy(record.film, folder / record.path.name / record.film.name)
 
 
 def drivers(scenario: ScenarioName, episodes: int) -> None:
@@ -93,7 +101,7 @@ def metrics(figures: dict[str, float]) -> str:
 def main(verb: str, *rest: str) -> None:
     """Dispatches the verb."""
     if verb == "keep":
-        keep([Path(run) for run in rest])
+        keep(Path(rest[0]), [Path(run) for run in rest[1:]])
     elif verb == "drivers":
         drivers(rest[0], int(rest[1]))  # type: ignore[arg-type]  # an unknown one fails by name
     elif verb == "report":

@@ -124,7 +124,7 @@ class Collector:
         self.frame = state["frame"]
         self.env.load_state(np.asarray(state["env"]).tobytes())
         self.stacks.frames[...] = state["stacks"]
-        self._ids = np.array(state["ids"])
+        self._ids = np.array(state.get("ids", self._ids))  # only late verdicts need them, and older runs had none
         self._episodes.load_state_dict(state["episodes"])
         self.guidance.load_state_dict(state["guidance"])
         self.admission.load_state_dict(state["admission"])

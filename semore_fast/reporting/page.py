@@ -135,7 +135,7 @@ def _section(study: Study, scenario: str) -> Section:
         table=tables.main_table(study, scenario),
         figures=drawn,
         curves={agent: figures.curve_panel(agent, curves, palette[agent], limits) for agent in curves},
-        films={agent: run for agent in agents if (run := _middling(study.of(scenario, agent))) is not None},
+        films={agent: run for agent in agents if (run := middling(study.of(scenario, agent))) is not None},
     )
 
 
@@ -155,7 +155,8 @@ def _profiles(study: Study, scenario: str, agents: Sequence[str]) -> tuple[dict[
     return {agent: performance_profile(runs, thresholds) for agent, runs in known.items()}, thresholds
 
 
-def _middling(runs: Sequence[RunRecord]) -> RunRecord | None:
+def middling(runs: Sequence[RunRecord]) -> RunRecord | None:
+    """Of finished runs with a film the one of middling return."""
     filmed = sorted((run for run in runs if run.film), key=lambda run: summary_of(run)["seen"]["episode_return"])
     return filmed[len(filmed) // 2] if filmed else None
 
