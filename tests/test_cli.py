@@ -136,7 +136,7 @@ def test_two_writers_never_share_a_directory(tmp_path: Path) -> None:
     try:
         wait_for(tmp_path / "run" / "checkpoints", process)
         result = run("train", *flags, cwd=tmp_path)
-        assert result.returncode == 2
+        assert result.returncode == 75
         assert str(process.pid) in result.stderr
     finally:
         process.kill()
