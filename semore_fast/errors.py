@@ -19,6 +19,11 @@ class BusyError(UserError):
     """Another process has what this one needs; waiting is one way to mend it."""
 
 
+def first_line(error: Exception) -> str:
+    """What an error of another library says, cut to the one line that a `UserError` may have."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def run_cli(main: Callable[[], int | None]) -> int:
     """Run a command and return its exit status.
 

@@ -66,10 +66,31 @@ def make_config(tokenizer, kind="qwen2_vl"):
         vision |= {"hidden_size": 64, "intermediate_size": 128, "out_hidden_size": 64}
     vision |= {"deepstack_visual_indexes": [0], "num_position_embeddings": 64} if kind == "qwen3_vl" else {}
     vision |= {"fullatt_block_indexes": [1]} if kind == "qwen2_5_vl" else {}
+    return transformers.AutoConfig.for_model(kind, text_config=text, vision_config=vision, **special_ids(tokenizer))
+
+
+def special_ids(tokenizer):
+    """A config's names of the tokens that stand for pictures, and their ids."""
     names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
     names |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
-    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
-    return transformers.AutoConfig.for_model(kind, text_config=text, vision_config=vision, **ids)
+    return {name: tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
+
+
+def seven_billion(text=None, **ids):
+    """Qwen2-VL-7B's published sizes; `text` and `ids` are for a tokenizer other than its own."""
+    from transformers import Qwen2VLConfig
+
+    sizes = {
+        "vocab_size": 152064,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+    }
+    vision = {"depth": 32, "embed_dim": 1280, "hidden_size": 3584}
+    return Qwen2VLConfig(text_config=sizes | (text or {}), vision_config=vision, **ids)
 
 
 def save_tiny(folder: Path, kind="qwen2_vl", seed=0) -> Path:

@@ -26,7 +26,7 @@ ACTIONS = np.array([[0.0, 0.0], [0.5, -1.0]], np.float32)
 
 def test_what_is_known_is_not_asked_for_again(tmp_path: Path) -> None:
     model = Fake()
-    cached = CachedModel(model, LabelCache(tmp_path / "labels", "v1"), "v1")
+    cached = CachedModel(model, LabelCache(tmp_path / "labels", "v1"))
     first = cached.masks(frames(10, 0, 30))
     again = cached.masks(frames(30, 10, 77, 0))
     assert model.batches == [3, 1]
@@ -64,8 +64,8 @@ def test_masks_come_back_as_the_replay_buffer_would_hold_them(tmp_path: Path) ->
 
 def test_a_recorded_run_needs_no_model(tmp_path: Path) -> None:
     path = tmp_path / "labels"
-    CachedModel(Fake(), LabelCache(path, "v1"), "v1").masks(frames(10))
-    recorded = CachedModel(None, LabelCache.recorded(path), "v1")
+    CachedModel(Fake(), LabelCache(path, "v1")).masks(frames(10))
+    recorded = CachedModel(None, LabelCache.recorded(path))
     phrases, masks = recorded.masks(frames(10, 99))
     assert phrases == [("a person",), ()]
     assert masks[0, 0, 0] == pytest.approx(10 / 255)
@@ -91,7 +91,7 @@ def test_a_failed_batch_leaves_nothing_behind(tmp_path: Path) -> None:
     cache = LabelCache(tmp_path / "labels", "v1")
     model.fault = ModelError("down")
     with pytest.raises(ModelError):
-        CachedModel(model, cache, "v1").masks(frames(1, 2))
+        CachedModel(model, cache).masks(frames(1, 2))
     assert len(cache) == 0
 
 

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 pytest.importorskip("transformers", reason="pip install 'semore-fast[vlm]'")
 
-from qwen_tiny import make_tokenizer, save_tiny
+from qwen_tiny import make_tokenizer, save_tiny, seven_billion
 
 from semore.guidance import Snapshot, macro_action
 from semore.guidance.prompt_files import PromptFileError, fill, load_prompts
@@ -551,37 +551,20 @@ def test_the_estimate_of_activations_holds_for_a_real_forward_pass(guide, side):
     assert 0.25 * plan.activations_bytes < live.peak < plan.activations_bytes
 
 
-@pytest.fixture(scope="module")
-def seven_billion():
-    """Qwen2-VL-7B's published sizes."""
-    from transformers import Qwen2VLConfig
-
-    text = {
-        "vocab_size": 152064,
-        "hidden_size": 3584,
-        "intermediate_size": 18944,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-    }
-    return Qwen2VLConfig(text_config=text, vision_config={"depth": 32, "embed_dim": 1280, "hidden_size": 3584})
-
-
 @pytest.mark.parametrize(("quantisation", "weights_gib"), [("bf16", 15.4), ("nf4", 6.4), ("fp32", 30.9), ("int8", 9.4)])
-def test_the_paper_s_model_takes_the_known_memory(seven_billion, quantisation, weights_gib):
-    plan = memory_plan(seven_billion, quantisation, batch=16, tokens=85)
+def test_the_paper_s_model_takes_the_known_memory(quantisation, weights_gib):
+    plan = memory_plan(seven_billion(), quantisation, batch=16, tokens=85)
     assert plan.weights_bytes / 2**30 == pytest.approx(weights_gib, abs=0.06)
     assert plan.cache_bytes == 57344 * (2 if quantisation == "fp32" else 1) * 16 * 85
     assert 0 < plan.activations_bytes < 2 * 2**30
     assert plan.total_bytes == sum(dataclasses.astuple(plan))
 
 
-def test_activations_grow_with_the_batch_and_nonsense_is_refused(seven_billion):
-    small, large = (memory_plan(seven_billion, "bf16", batch, 85) for batch in (1, 16))
+def test_activations_grow_with_the_batch_and_nonsense_is_refused():
+    small, large = (memory_plan(seven_billion(), "bf16", batch, 85) for batch in (1, 16))
     assert large.weights_bytes == small.weights_bytes
     assert large.activations_bytes == 16 * small.activations_bytes
     with pytest.raises(ValueError, match="at least 1"):
-        memory_plan(seven_billion, "bf16", 0, 85)
+        memory_plan(seven_billion(), "bf16", 0, 85)
     with pytest.raises(GuidanceModelError, match="'bert'"):
         memory_plan(SimpleNamespace(model_type="bert"), "bf16", 1, 1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from semore.guidance import Snapshot
 from semore_fast.guidance.breaker import Breaker
 from semore_fast.guidance.key_frames import KeyFrames
-from semore_fast.guidance.model import FrameModel, ModelError
+from semore_fast.guidance.model import FrameModel, ModelError, grey_levels
 from semore_fast.guidance.requests import Request, RequestQueue
 from semore_fast.guidance.service import Masks, no_counts, no_masks
 
@@ -187,9 +187,8 @@ class BackgroundService:
                 self._unreasonable += wrong
             return
         phrases, masks = self._model.masks(frames)
-        levels = np.rint(masks * np.float32(255)).astype(np.uint8)
         with self._lock:
-            for request, named, mask in zip(batch, phrases, levels, strict=True):
+            for request, named, mask in zip(batch, phrases, grey_levels(masks), strict=True):
                 if named and mask.max(initial=0) >= _LEAST_MASK_LEVEL:
                     self._ready.append((request, mask))
                 else:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semore_fast.errors import UserError
-from semore_fast.guidance.model import FrameModel, ModelError, Phrases
+from semore_fast.guidance.model import FrameModel, ModelError, Phrases, grey_levels
 
 _BUSY_S = 30.0
 _SCHEMA = """
@@ -84,8 +84,8 @@ class LabelCache:
 
     def put_mask(self, frame: NDArray[np.uint8], phrases: Phrases, mask: NDArray[np.float32]) -> None:
         """Remember a frame's phrases and mask."""
-        levels = np.rint(mask * np.float32(255)).astype(np.uint8)
-        self._put(self._key(b"mask", frame), json.dumps(phrases).encode() + b"\n" + zlib.compress(levels.tobytes()))
+        levels = zlib.compress(grey_levels(mask).tobytes())
+        self._put(self._key(b"mask", frame), json.dumps(phrases).encode() + b"\n" + levels)
 
     def verdict(self, frame: NDArray[np.uint8], action: NDArray[np.float32]) -> bool | None:
         """Whether an action [2] is reasonable in a frame, if that is known."""
@@ -130,8 +130,8 @@ class CachedModel:
     With None it only remembers: a frame it does not know has nothing named in it, and its actions are reasonable.
     """
 
-    def __init__(self, model: FrameModel | None, cache: LabelCache, revision: str) -> None:
-        self.revision = revision
+    def __init__(self, model: FrameModel | None, cache: LabelCache) -> None:
+        self.revision = cache.revision
         self._model, self._cache = model, cache
 
     def masks(self, frames: NDArray[np.uint8]) -> tuple[list[Phrases], NDArray[np.float32]]:

@@ -15,6 +15,12 @@ class ModelError(Exception):
     """A batch got no answer: the model is down, out of memory, or spoke nonsense. The service goes on."""
 
 
+def grey_levels(masks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Masks in [0, 1] as the replay buffer and the label cache hold them: 255 for 1."""
+    levels: NDArray[np.uint8] = np.rint(masks * np.float32(255)).astype(np.uint8)
+    return levels
+
+
 class FrameModel(Protocol):
     """Annotator, segmenter and judge in one, over batches of frames. Called from one thread."""
 

@@ -16,6 +16,7 @@ from semore.guidance.qwen_memory import memory_plan
 from semore.guidance.qwen_options import QwenOptions
 from semore_fast.config import GuidanceConfig
 from semore_fast.disk import readable_bytes
+from semore_fast.errors import first_line
 from semore_fast.guidance.background import BackgroundService, ServiceLimits
 from semore_fast.guidance.chat_server import ChatOptions, ChatServer
 from semore_fast.guidance.choose import GuidanceUnavailableError
@@ -48,7 +49,7 @@ def model_service(
     try:
         model, reason = _model(kind, guide, scenario, device, say)
     except (GuidanceModelError, PromptFileError, ValueError, OSError, ImportError) as error:
-        raise GuidanceUnavailableError(f"--guidance {kind}: {_first_line(error)}") from error
+        raise GuidanceUnavailableError(f"--guidance {kind}: {first_line(error)}") from error
     interval = guide.key_frame_interval or KEY_FRAME_INTERVAL
     limits = ServiceLimits(batch=guide.batch, queue=guide.queue, timeout_s=guide.timeout_s)
     service = BackgroundService(model, KeyFrames(interval, guide.scene_change, KEY_FRAME_REST), limits, say)
@@ -60,12 +61,12 @@ def _model(kind: str, guide: GuidanceConfig, scenario: str, device: torch.device
         if not guide.cache:
             raise ValueError("give the file of labels with --guide.cache")
         cache = LabelCache.recorded(Path(guide.cache))
-        return CachedModel(None, cache, cache.revision), f"recorded: {len(cache)} labels of {cache.revision}"
+        return CachedModel(None, cache), f"recorded: {len(cache)} labels of {cache.revision}"
     words: Words = _qwen(guide, scenario, device, say) if kind == "qwen" else _chat(guide, scenario)
     model: FrameModel = Pipeline(words, _segmenter(guide, device), device, say)
     reason = f"{kind} {guide.model} with {guide.segmenter} (asked for by name)"
     if guide.cache:
-        model = CachedModel(model, LabelCache(Path(guide.cache), model.revision), model.revision)
+        model = CachedModel(model, LabelCache(Path(guide.cache), model.revision))
         reason += f", labels kept in {guide.cache}"
     return model, reason
 
@@ -140,7 +141,3 @@ def require_room(needed_bytes: int, free_bytes: int) -> None:
             f"{readable_bytes(free_bytes)} of GPU memory are free: choose a smaller --guide.model, "
             "--guide.quantisation nf4, a smaller --guide.batch, or a server with --guidance chat"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

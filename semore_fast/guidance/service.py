@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semore.guidance import Guide, Snapshot
+from semore_fast.guidance.model import grey_levels
 
 Masks = tuple[NDArray[np.int64], NDArray[np.uint8]]
 OUTCOMES = ("answered", "late", "missed", "dropped", "timed_out", "failed")
@@ -193,7 +194,7 @@ class ScriptedService:
             self._counts["missed"] += 1
             return
         mask = self._guide.segment(snapshot, phrases)
-        levels = np.rint(mask * np.float32(255)).astype(np.uint8)
+        levels = grey_levels(mask)
         delay = self._guide.delay_steps()
         self._pending.append(_Pending(frame_id, levels, self._step + 1 + delay, delay > 0))
 

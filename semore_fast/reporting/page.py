@@ -98,12 +98,11 @@ def to_csv(study: Study) -> str:
     writer = csv.writer(file, lineterminator="\n")
     header = ["scenario", "method", "seed", "frames", "metric", "value", "std_over_episodes", "episodes"]
     writer.writerow([*header, "not_drawn", "paper_mean", "paper_std"])
-    printed = {**paper.table2(), **paper.table1()}
     for run in study.finished:
         summary = summary_of(run)
         seen, hidden = summary["seen"], summary["not_drawn"]
         for metric in METRICS:
-            theirs = printed.get((run.scenario, run.agent, metric), ("", ""))
+            theirs = paper.printed().get((run.scenario, run.agent, metric), ("", ""))
             of_run = [run.scenario, run.agent, run.seed, summary["frames"], metric, f"{seen[metric]:.6g}"]
             spread = seen.get(f"{metric}/std")
             rest = ["" if spread is None else f"{spread:.6g}", seen["episodes"], f"{hidden[metric]:.6g}"]

@@ -58,10 +58,6 @@ class Study:
                 return drivers
         return {}
 
-    def seeing(self) -> list[RunRecord]:
-        """Finished runs whose return owes something to sight, as far as their episodes can tell."""
-        return [run for run in self.finished if sees(summary_of(run)["gap"])]
-
     def differences(self) -> dict[str, dict[str, list[str]]]:
         """Settings that are not the same in all runs: name -> value -> names of the runs with it."""
         fields = {run.name: flat_fields(run.config) | _origin(run) for run in self.runs}

@@ -151,8 +151,7 @@ def _metric_cell(study: Study, scenario: str, agent: str, metric: str) -> Cell:
     if metric in SPREAD:
         seen = [summary_of(run)["seen"] for run in study.of(scenario, agent)]
         text += f" ± {pooled_std(seen, metric):.0f}"
-    printed = {**paper.table2(), **paper.table1()}.get((scenario, agent, metric))
-    return _with_paper(text, printed)
+    return _with_paper(text, paper.printed().get((scenario, agent, metric)))
 
 
 def _number(study: Study, scenario: str, agent: str, metric: str) -> str:

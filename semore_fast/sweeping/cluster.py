@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from semore_fast.errors import EXIT_INTERRUPTED, UserError
+from semore_fast.errors import EXIT_INTERRUPTED, UserError, first_line
 from semore_fast.sweeping.local import LocalAttempt
 from semore_fast.sweeping.plan import Group, Run
 from semore_fast.sweeping.pool import SAVING_S
@@ -103,8 +103,7 @@ class Cluster:
         try:
             self._ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
         except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.AuthenticationError) as error:
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"--ray {address}: {why}; {_START}") from error
+            raise UserError(f"--ray {address}: {first_line(error)}; {_START}") from error
         self._threads = max(1, threads)
         self._gpus = gpus if self._ray.cluster_resources().get("GPU") else 0.0
         self._task = self._ray.remote(num_cpus=self._threads, num_gpus=self._gpus, max_retries=0)(train_on_node)
