@@ -6,8 +6,10 @@
 #   tests     the rest of the quick tests
 #   sanitize  compute-sanitizer's memcheck and racecheck over every kernel at small shapes
 #   bench     the benchmarks that use a GPU, into RESULTS/<gpu>-<date>.json
+#   guidance  a random 7B beside a learner: verdicts, annotations, memory, stall, slow-down; the same place, guidance-...
 #
-# Without arguments all five, in this order; a stage that fails does not stop the next. Each has a time limit.
+# Without arguments all but guidance, in this order, for that needs a call of ten minutes to itself; a stage that fails
+# does not stop the next. Each has a time limit.
 # Exit status: 0 all passed, 1 one failed, 2 none failed but one could not run (no GPU, no compute-sanitizer).
 #
 # Environment: PYTHON (.venv/bin/python, else python3); OUT, a folder for results and logs (bench/results, build/gpu);
@@ -17,7 +19,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 STAGES=(build kernels tests sanitize bench)
-declare -A LIMIT_S=([build]=90 [kernels]=240 [tests]=150 [sanitize]=150 [bench]=300)
+declare -A LIMIT_S=([build]=90 [kernels]=240 [tests]=150 [sanitize]=150 [bench]=300 [guidance]=480)
 if [[ -z ${PYTHON:-} ]]; then PYTHON=$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python3); fi
 RESULTS=${OUT:-bench/results} LOGS=${OUT:-build/gpu}
 CANNOT=77 # what a stage returns that cannot run here
@@ -88,11 +90,30 @@ stage_sanitize() {
 
 stage_bench() {
     need_gpu || return
-    local files report=build/gpu/bench.json result tested
-    mapfile -t files < <(grep -lE 'cuda|gpu_timing' bench/bench_*.py)
-    result=$RESULTS/$(tr -cs '[:alnum:]\n' - <<<"${GPU,,}")-$(date +%F).json
+    local files
+    mapfile -t files < <(grep -lE 'cuda|gpu_timing' bench/bench_*.py | grep -v bench_guidance)
+    benchmarks "$(result_of)" "${files[@]}"
+}
+
+stage_guidance() {
+    need_gpu || return
+    local status=0
+    PYTHONPATH=.:tests:bench "$PYTHON" bench/guidance_run.py "$(result_of guidance-run-)" --frames 4000 || status=1
+    benchmarks "$(result_of guidance-)" bench/bench_guidance.py || status=1
+    return "$status"
+}
+
+# The file for this GPU's figures; the argument begins its name.
+result_of() {
+    echo "$RESULTS/${1:-}$(tr -cs '[:alnum:]\n' - <<<"${GPU,,}")-$(date +%F).json"
+}
+
+# Times files of benchmarks into a file of results: benchmarks RESULT FILE...
+benchmarks() {
+    local result=$1 report=build/gpu/bench.json tested
+    shift
     rm -f "$report"
-    "$PYTHON" -m pytest -q -p no:cacheprovider "${files[@]}" --kernels triton --benchmark-only --benchmark-json="$report" \
+    "$PYTHON" -m pytest -q -p no:cacheprovider "$@" --kernels triton --benchmark-only --benchmark-json="$report" \
         --benchmark-columns=min,median,iqr,rounds,iterations --benchmark-group-by=group "${EXTRA[@]}"
     tested=$?
     # pytest-benchmark writes what was measured even where a test failed: it was paid for.
@@ -123,7 +144,7 @@ fi
 chosen=("$@")
 ((${#chosen[@]})) || chosen=("${STAGES[@]}")
 for name in "${chosen[@]}"; do
-    [[ -n ${LIMIT_S[$name]:-} ]] || { echo "no stage $name; there are: ${STAGES[*]}" >&2; exit 1; }
+    [[ -n ${LIMIT_S[$name]:-} ]] || { echo "no stage $name; there are: ${STAGES[*]} guidance" >&2; exit 1; }
 done
 GPU=$("$PYTHON" -c 'import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else "")') ||
     { echo "$PYTHON has no working torch; name one that has: PYTHON=... bench/gpu.sh" >&2; exit 1; }

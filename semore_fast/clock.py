@@ -1,7 +1,9 @@
 """When things are due, and where time goes. Cadences follow counters: a resumed run keeps its rhythm."""
 
 import threading
+from collections import deque
 from collections.abc import Mapping
+from statistics import median
 from time import perf_counter
 from types import TracebackType
 
@@ -126,6 +128,29 @@ class TimeBudget:
         now_s = perf_counter()
         self._seconds[self._stack[-1]] += now_s - self._marked_s
         self._marked_s = now_s
+
+
+class SlowDown:
+    """How much longer a step with an update takes while something else works on the same machine.
+
+    Medians of the newest `window` steps of each kind: the first after a pause, or one that also reset an episode,
+    says nothing.
+    """
+
+    def __init__(self, window: int = 200, least: int = 8) -> None:
+        self._beside: deque[float] = deque(maxlen=window)
+        self._alone: deque[float] = deque(maxlen=window)
+        self._least = least
+
+    def add(self, seconds: float, *, beside: bool) -> None:
+        """Adds one step."""
+        (self._beside if beside else self._alone).append(seconds)
+
+    def read(self) -> float | None:
+        """Returns the median beside over the median alone, less 1; None before `least` steps of each kind."""
+        if min(len(self._beside), len(self._alone)) < self._least:
+            return None
+        return median(self._beside) / median(self._alone) - 1
 
 
 class _Section:

@@ -71,13 +71,15 @@ class Collector:
         self._episodes = EpisodeMetrics(env.num_envs)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="env")
         self._pending: tuple[Future[StepResult], NDArray[np.float32], NDArray[np.bool_]] | None = None
+        self._unseen: tuple[NDArray[np.int64], NDArray[np.uint8], dict[str, Any]] | None = None
 
     def start(self, seed: int) -> None:
         """Resets every environment."""
         frames, info = self.env.reset(seed=seed)
         everyone = np.ones(self.env.num_envs, np.bool_)
         self.stacks.begin(everyone, frames)
-        self._look(self.replay.begin(self._env_ids, frames), frames, info)
+        self._unseen = self.replay.begin(self._env_ids, frames), frames, info
+        self.look()
 
     def begin_step(self, actions: NDArray[np.float32]) -> None:
         """Judges the actions and sets the environments going."""
@@ -85,7 +87,7 @@ class Collector:
         self._pending = (self._thread.submit(self.env.step, actions), actions, admit)
 
     def finish_step(self) -> list[EpisodeResult]:
-        """Waits for the environments, stores the transitions, starts new episodes where needed."""
+        """Waits for the environments, stores the transitions, starts new episodes where needed; then `look`."""
         assert self._pending is not None, "begin_step comes first"
         future, actions, admit = self._pending
         self._pending = None
@@ -97,8 +99,23 @@ class Collector:
         finished = self._episodes.update(rewards, ended, info)
         if finished:
             frames, info, ids = self._restart(ended, ids)
-        self._look(ids, frames, info)
+        self._unseen = ids, frames, info
         return [result for _, result in finished]
+
+    def look(self) -> None:
+        """Shows guidance the frames that will be acted on, and takes up the masks and verdicts that are ready."""
+        assert self._unseen is not None, "finish_step comes first"
+        (ids, frames, info), self._unseen = self._unseen, None
+        if not self._wants_snapshots:
+            return
+        self._snapshots, self._ids = self._see(frames, info), ids
+        self.guidance.submit(ids, self._snapshots)
+        mask_ids, masks = self.guidance.poll()
+        if len(mask_ids):
+            self.replay.set_masks(mask_ids, masks)
+        withdrawn = self.guidance.unreasonable()
+        if len(withdrawn):
+            self.replay.withdraw(withdrawn)
 
     def close(self) -> None:
         """Ends the thread."""
@@ -109,6 +126,7 @@ class Collector:
     def state_dict(self) -> dict[str, Any]:
         """Everything the next steps depend on, between steps."""
         assert self._pending is None, "a step is under way"
+        assert self._unseen is None, "look comes after finish_step"
         return {
             "frame": self.frame,
             "env": np.frombuffer(self.env.save_state(), np.uint8),
@@ -140,19 +158,6 @@ class Collector:
         self.stacks.begin(ended, frames)
         ids[ended] = self.replay.begin(self._env_ids[ended], frames[ended])
         return frames, info, ids
-
-    def _look(self, ids: NDArray[np.int64], frames: NDArray[np.uint8], info: dict[str, Any]) -> None:
-        """Shows guidance the frames that will be acted on, and stores the masks that are ready."""
-        if not self._wants_snapshots:
-            return
-        self._snapshots, self._ids = self._see(frames, info), ids
-        self.guidance.submit(ids, self._snapshots)
-        mask_ids, masks = self.guidance.poll()
-        if len(mask_ids):
-            self.replay.set_masks(mask_ids, masks)
-        withdrawn = self.guidance.unreasonable()
-        if len(withdrawn):
-            self.replay.withdraw(withdrawn)
 
     def _see(self, frames: NDArray[np.uint8], info: dict[str, Any]) -> list[Snapshot]:
         if not self._wants_snapshots:

@@ -34,7 +34,8 @@ class Status(TypedDict, total=False):
     """What a run reports; what is left out is shown as absent.
 
     `crash` is the share of recent episodes with a collision, or any number the scenario calls so; `budget`
-    the shares of wall time by section (they add up to 1); `guidance` counts by name.
+    the shares of wall time by section (they add up to 1); `guidance` counts by name; `slow_down` how much longer
+    a step takes while a guidance model works beside it, 0.1 for a tenth.
     """
 
     frame: int
@@ -48,6 +49,7 @@ class Status(TypedDict, total=False):
     temperature: float
     budget: Mapping[str, float]
     guidance: Mapping[str, int]
+    slow_down: float
 
 
 class Progress:
@@ -183,7 +185,8 @@ def _budget_bar(budget: Mapping[str, float]) -> RenderableType:
 
 def _counted(status: Status) -> list[str]:
     """Return what guidance did, without what never happened."""
-    return [f"{name} {count:,}" for name, count in status.get("guidance", {}).items() if count]
+    counts = [f"{name} {count:,}" for name, count in status.get("guidance", {}).items() if count]
+    return [*counts, f"slow-down {status['slow_down']:.0%}"] if "slow_down" in status else counts
 
 
 def _visible(budget: Mapping[str, float]) -> list[tuple[str, float]]:

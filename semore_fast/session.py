@@ -18,6 +18,7 @@ from semore_fast.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from semore_fast.progress import Progress
 from semore_fast.results import finish_run, show_summary
 from semore_fast.rundir import SUMMARY, RunDirectory
+from semore_fast.streams import learner_stream
 from semore_fast.trainer import Parts, Trainer
 
 MAY_DIFFER = (
@@ -33,7 +34,7 @@ def run_session(config: RunConfig) -> int:
         trainer = open_session(config, stack)
         if trainer is None:
             return EXIT_OK
-        with stop_on_signals([trainer]):
+        with stop_on_signals([trainer]), learner_stream(trainer.parts.agent.device):
             finished = trainer.run()
         return end_session(trainer, finished)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from semore.agents import Agent
 from semore_fast import checkpoint, rng, state_tree
-from semore_fast.clock import Every, Rate, TimeBudget, Until
+from semore_fast.clock import Every, Rate, SlowDown, TimeBudget, Until
 from semore_fast.collector import Collector
 from semore_fast.config import RunConfig
 from semore_fast.envs.metrics import EpisodeResult
@@ -79,6 +80,7 @@ class Trainer:
             "checkpoint": Every(config.checkpoint_every_frames),
         }
         self._budget = TimeBudget()
+        self._slow_down = SlowDown()
         self._means = Means()
         self._episodes: list[EpisodeResult] = []
         self._status: Status = {}
@@ -103,6 +105,7 @@ class Trainer:
         """One decision of every environment, and the updates that are due while the environments move."""
         config, collector = self.parts.config, self.parts.collector
         learning = collector.frame >= config.sampling.random_frames and self.parts.feed.ready
+        began_s, begun, beside = time.perf_counter(), self.updates, collector.guidance.busy
         with self._budget("act"):
             actions = self._actions(collector.frame < config.sampling.random_frames)
         with self._budget("guidance"):
@@ -111,7 +114,11 @@ class Trainer:
             self._learn(collector.env.num_envs)
         with self._budget("env"):
             episodes = collector.finish_step()
+        with self._budget("guidance"):
+            collector.look()
         self.steps += 1
+        if self.updates > begun and beside == collector.guidance.busy:
+            self._slow_down.add((time.perf_counter() - began_s) / (self.updates - begun), beside=beside)
         for episode in episodes:
             self._record(episode)
 
@@ -179,6 +186,8 @@ class Trainer:
             "budget": self._budget.window(),
             "guidance": guidance,
         }
+        if (slow_down := self._slow_down.read()) is not None:
+            status["slow_down"] = slow_down
         if self._episodes:
             status["episode_return"] = float(np.mean([episode.episode_return for episode in self._episodes]))
             status["crash"] = float(np.mean([episode.crash_intensity_ns for episode in self._episodes]))
@@ -192,6 +201,7 @@ class Trainer:
         values |= {"updates_per_s": status["updates_per_s"]}
         values |= {f"time/{name}": share for name, share in status["budget"].items()}
         values |= {f"guidance/{name}": count for name, count in guidance.items()}
+        values |= {} if slow_down is None else {"guidance/slow_down": slow_down}
         values |= {f"admission/{name}": count for name, count in collector.admission.stats().items()}
         values |= {f"replay/{name}": count for name, count in replay.items()}
         self._write("train", values)

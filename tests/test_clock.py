@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from semore_fast import clock
-from semore_fast.clock import Every, Rate, TimeBudget, Until
+from semore_fast.clock import Every, Rate, SlowDown, TimeBudget, Until
 
 
 class FakeTime:
@@ -148,3 +148,14 @@ def test_time_budget_refuses_unknown_sections_and_other_threads():
     thread.join()
     assert len(faults) == 1
     assert "give each thread its own" in faults[0]
+
+
+def test_slow_down_compares_the_medians_of_both_kinds_of_steps():
+    slow_down = SlowDown(window=5, least=3)
+    for seconds in (9.0, 1.0, 1.0, 1.1, 0.9, 1.0):  # the first falls out of the window
+        slow_down.add(seconds, beside=False)
+    slow_down.add(1.2, beside=True)
+    slow_down.add(7.0, beside=True)
+    assert slow_down.read() is None
+    slow_down.add(1.3, beside=True)
+    assert slow_down.read() == pytest.approx(0.3)

@@ -323,3 +323,13 @@ def test_a_queue_gives_batches_of_one_kind_in_order() -> None:
     assert [request.frame_id for request in queue.take(8, 1.0)] == [1, 3]
     assert queue.close() == []
     assert queue.take(8, 1.0) == []
+
+
+def test_it_is_busy_while_the_model_has_a_batch(service: BackgroundService, model: Fake) -> None:
+    assert not service.busy
+    model.gate.clear()
+    service.submit(np.array([1]), snapshots(1))
+    wait_for(lambda: service.busy)
+    model.fault = ModelError("gone")
+    model.gate.set()
+    wait_for(lambda: not service.busy)

@@ -67,6 +67,7 @@ class BackgroundService:
         self._under_way = 0
         self._step = 0
         self._closed = False
+        self._at_work = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="guidance")
         self._served = self._thread.submit(self._serve)
 
@@ -111,6 +112,11 @@ class BackgroundService:
         """See `GuidanceService.stats`."""
         with self._lock:
             return dict(self._counts)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the model has a batch."""
+        return self._at_work
 
     def close(self) -> None:
         """Ends the thread after the batch it is at; whatever is pending counts as dropped. Again does nothing."""
@@ -162,6 +168,7 @@ class BackgroundService:
             if not self._breaker.allows():
                 self._give_up("dropped", len(fresh))
                 continue
+            self._at_work = True
             try:
                 self._answer(fresh)
             except ModelError as error:
@@ -169,6 +176,8 @@ class BackgroundService:
                 self._give_up("failed", len(fresh))
             else:
                 self._breaker.succeeded()
+            finally:
+                self._at_work = False
 
     def _give_up(self, outcome: str, count: int) -> None:
         with self._lock:

@@ -57,6 +57,11 @@ class GuidanceService(Protocol):
         """Counts of `requested` and of each outcome; their difference is what is still pending."""
         ...
 
+    @property
+    def busy(self) -> bool:
+        """Whether a model is at work beside the caller just now."""
+        ...
+
     def close(self) -> None:
         """End: whatever is still pending counts as dropped."""
         ...
@@ -93,6 +98,11 @@ class NoGuidance:
     def stats(self) -> dict[str, int]:
         """Zeros."""
         return no_counts()
+
+    @property
+    def busy(self) -> bool:
+        """Never."""
+        return False
 
     def close(self) -> None:
         """Nothing to end."""
@@ -165,6 +175,11 @@ class ScriptedService:
     def stats(self) -> dict[str, int]:
         """Counts of `requested` and of each outcome."""
         return dict(self._counts)
+
+    @property
+    def busy(self) -> bool:
+        """Never: it answers within the call."""
+        return False
 
     def close(self) -> None:
         """Drop the late masks still under way."""

@@ -5,22 +5,21 @@ Each seed has its own run directory, generators and networks, and gives what it 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, cast
 
-import torch
 from rich.console import Console
 
 from semore_fast.cli import parse_run
 from semore_fast.config import RunConfig
 from semore_fast.errors import EXIT_OK, run_cli
 from semore_fast.session import end_session, open_session, stop_on_signals
+from semore_fast.streams import learner_stream
 from semore_fast.trainer import Trainer
 
 
@@ -54,21 +53,8 @@ def train_together(configs: Sequence[RunConfig]) -> int:
 
 
 def _train(trainer: Trainer) -> bool:
-    with _stream(trainer.parts.agent.device):
+    with learner_stream(trainer.parts.agent.device):
         return trainer.run()
-
-
-@contextlib.contextmanager
-def _stream(device: torch.device) -> Iterator[None]:
-    """A stream of this thread's own, so that the kernels of several seeds may overlap."""
-    if device.type != "cuda":
-        yield
-        return
-    own = torch.cuda.Stream(device)
-    own.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(own):
-        yield
-    torch.cuda.current_stream(device).wait_stream(own)
 
 
 def _console(config: RunConfig) -> Console:
