@@ -148,6 +148,7 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers() -> None:
         ("qwen", {"model": "/nowhere/model"}, "--guidance qwen: .*nowhere"),
         ("chat", {"url": "http://x", "prompts": "/nowhere"}, "no prompt folder /nowhere"),
         ("chat", {"url": "http://x", "segmenter": "cris"}, "cris needs --guide.segmenter-model"),
+        ("chat", {"url": "http://x", "segmenter": "cris-rn101"}, "cris needs --guide.segmenter-model"),
         ("chat", {"url": "http://x", "segmenter_model": "/nowhere"}, "nowhere"),
     ],
 )

@@ -102,13 +102,13 @@ def _chat(guide: GuidanceConfig, scenario: str) -> ChatServer:
 
 
 def _segmenter(guide: GuidanceConfig, device: torch.device) -> TextSegmenter:
-    if guide.segmenter == "cris":
+    if guide.segmenter in ("cris", "cris-rn101"):
         from semore.guidance.cris_config import CrisConfig
         from semore_fast.guidance.cris_weights import load_cris_segmenter
 
         if not guide.segmenter_model or not guide.tokenizer:
             raise ValueError("cris needs --guide.segmenter-model FILE.safetensors and --guide.tokenizer FOLDER")
-        config = CrisConfig()
+        config = CrisConfig.rn50() if guide.segmenter == "cris" else CrisConfig.rn101()
         return load_cris_segmenter(guide.segmenter_model, guide.tokenizer, config, device=device, max_batch=guide.batch)
     from semore.guidance.clipseg import load_clipseg
     from semore_fast.guidance.cris_weights import file_sha256
