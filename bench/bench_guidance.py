@@ -89,14 +89,15 @@ def test_annotations(benchmark: BenchmarkFixture, guide: QwenGuide, batch: int) 
     benchmark.extra_info.update(info, annotations_per_s=batch / benchmark.stats.stats.median)
 
 
+@pytest.mark.parametrize("batch", (1, 16))
 @pytest.mark.benchmark(group="guidance: a verdict against an answer of 32 tokens", **ROUNDS)
-def test_a_verdict_against_an_answer(benchmark: BenchmarkFixture, folder: Path) -> None:
+def test_a_verdict_against_an_answer(benchmark: BenchmarkFixture, folder: Path, batch: int) -> None:
     options = QwenOptions(mode="free", max_new_tokens=GENERATED, max_batch=16)
     guide = load_qwen(str(folder), quantisation="nf4", device=DEVICE, options=options)
-    frames, actions = frames_of(16), np.zeros((16, 2), np.float32)
+    frames, actions = frames_of(batch), np.zeros((batch, 2), np.float32)
     answer_s = seconds(lambda: guide.annotate_batch(frames, "jw"), rounds=3)
     benchmark(guide.judge_batch, frames, actions)
-    benchmark.extra_info.update(answer_s=answer_s, times_as_fast=answer_s / benchmark.stats.stats.median)
+    benchmark.extra_info.update(batch=batch, answer_s=answer_s, times_as_fast=answer_s / benchmark.stats.stats.median)
 
 
 @pytest.mark.benchmark(group="guidance: the learner beside it", **ROUNDS)
