@@ -89,7 +89,7 @@ def test_annotations(benchmark: BenchmarkFixture, guide: QwenGuide, batch: int) 
     benchmark.extra_info.update(info, annotations_per_s=batch / benchmark.stats.stats.median)
 
 
-@pytest.mark.parametrize("batch", (1, 16))
+@pytest.mark.parametrize("batch", [1, 16])
 @pytest.mark.benchmark(group="guidance: a verdict against an answer of 32 tokens", **ROUNDS)
 def test_a_verdict_against_an_answer(benchmark: BenchmarkFixture, folder: Path, batch: int) -> None:
     options = QwenOptions(mode="free", max_new_tokens=GENERATED, max_batch=16)

@@ -26,6 +26,7 @@ from semore_fast.evaluator import Evaluator
 from semore_fast.feed import Feed
 from semore_fast.guidance import MODEL_KINDS, GuidanceService, NoGuidance, ScriptedService, make_guidance
 from semore_fast.logging import MetricsWriter, TensorBoard
+from semore_fast.mirror import MirroredReplay, ring_bytes, wants_mirror
 from semore_fast.progress import Progress
 from semore_fast.replay import make_replay
 from semore_fast.rundir import RunDirectory
@@ -45,7 +46,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     agent = build_agent(config, device, ops)
     spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
     progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
-    replay, replay_reason = build_replay(config, spec)
+    replay, replay_reason = build_replay(config, spec, device)
     guidance, guidance_reason = build_guidance(config, device, progress.note)
     collector = build_collector(config, evaluator, replay, guidance)
     stack.callback(collector.close)
@@ -159,13 +160,23 @@ def replay_spec(config: RunConfig, *, masks: bool) -> ReplaySpec:
         raise UserError(f"--sampling: {error}") from error
 
 
-def build_replay(config: RunConfig, spec: ReplaySpec) -> tuple[Replay, str]:
-    """The buffer and why this one.
+def build_replay(config: RunConfig, spec: ReplaySpec, device: torch.device) -> tuple[Replay, str]:
+    """The buffer, with a copy on the device where there shall be one, and why this one.
 
     Raises:
         UserError: it would not fit in memory, or the backend asked for is not there.
     """
     try:
-        return make_replay(config.replay, spec, threads=config.threads or None)
+        replay, reason = make_replay(config.replay, spec, threads=config.threads or None)
     except (MemoryError, RuntimeError) as error:
         raise UserError(str(error)) from error
+    if device.type == "cpu":
+        if config.sampling.frames_on == "device":
+            raise UserError(
+                "--sampling.frames-on device needs a GPU; on a CPU the ring already is the learner's memory"
+            )
+        return replay, reason
+    needed, free = ring_bytes(spec), torch.cuda.mem_get_info(device)[0]
+    if not wants_mirror(config.sampling.frames_on, needed, free):
+        return replay, reason
+    return MirroredReplay(replay, device), f"{reason}, {readable_bytes(needed)} of frames also on {device}"

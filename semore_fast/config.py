@@ -52,6 +52,9 @@ class ReplayConfig:
     """Frames driven at random before learning starts."""
     updates_per_step: float = 1.0
     """Gradient steps for each step of each environment."""
+    frames_on: Literal["auto", "host", "device"] = "auto"
+    """Where a GPU's minibatches come from: gathered on the host and moved, or a copy of the whole buffer on the device.
+    auto: the device where the copy takes at most half of the memory that is free there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,13 +1,12 @@
 """From the replay buffer to the learner: minibatches as tensors on its device.
 
-On the CPU frames stay in the replay ring, and a minibatch names their slots: whoever wants pixels reads them there.
-For another device they are gathered and moved, and the slots count up.
+Frames stay in the replay ring, or in its copy on the device, and a minibatch names their slots: whoever wants pixels
+reads them there. For a device without a copy they are gathered and moved, and the slots count up.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 from semore.batch import TensorBatch
 from semore.ops import FrameStore, as_store
 from semore.replay_types import Batch, Replay, Windows
+from semore_fast.mirror import MirroredReplay, shared
 
 
 class Feed:
@@ -30,9 +30,16 @@ class Feed:
     def __init__(self, replay: Replay, batch_size: int, seed: int, device: torch.device) -> None:
         self.generator = np.random.default_rng(seed)
         self._replay, self._batch_size = replay, batch_size
-        in_place = device.type == "cpu"
-        self._source: Source = InPlace(replay, batch_size) if in_place else Moved(replay, batch_size, device)
-        self.reason = "frames are read in the replay ring" if in_place else f"frames are gathered and moved to {device}"
+        self._source: Source
+        if isinstance(replay, MirroredReplay):
+            self._source, self.reason = (
+                InPlace(replay, batch_size),
+                f"frames are read in a copy of the ring on {device}",
+            )
+        elif device.type == "cpu":
+            self._source, self.reason = InPlace(replay, batch_size), "frames are read in the replay ring"
+        else:
+            self._source, self.reason = Moved(replay, batch_size, device), f"frames are gathered and moved to {device}"
 
     @property
     def ready(self) -> bool:
@@ -53,19 +60,26 @@ class Source(Protocol):
 
 
 class InPlace:
-    """Leaves the frames in the ring."""
+    """Leaves the frames where they are: in the ring, or in its mirror on the learner's device."""
 
     def __init__(self, replay: Replay, batch_size: int) -> None:
         self._replay = replay
         self._windows = Windows.empty(replay.spec, batch_size)
-        self._tensors = _tensors(self._windows)
-        masks = _shared(replay.masks) if replay.spec.masks else None
-        self._store = FrameStore(_shared(replay.frames), masks)
+        self._rows = _tensors(self._windows)
+        self._device = torch.device("cpu")
+        if isinstance(replay, MirroredReplay):
+            self._store, self._device = replay.store(), replay.device
+        else:
+            masks = shared(replay.masks) if replay.spec.masks else None
+            self._store = FrameStore(shared(replay.frames), masks)
 
     def take(self, indices: NDArray[np.int64]) -> TensorBatch:
         """Copies nothing but slots and scalars."""
         self._replay.locate(indices, self._windows)
-        return _batch(self._store, self._tensors["slots"], self._tensors)
+        rows = self._rows
+        if self._device.type != "cpu":  # few bytes from pageable memory, read before the call returns
+            rows = {name: tensor.to(self._device) for name, tensor in rows.items()}
+        return _batch(self._store, rows["slots"], rows)
 
 
 class Moved:
@@ -116,10 +130,3 @@ def _batch(store: FrameStore, slots: Tensor, rows: dict[str, Tensor]) -> TensorB
 
 def _tensors(arrays: Batch | Windows) -> dict[str, Tensor]:
     return {field.name: torch.from_numpy(getattr(arrays, field.name)) for field in dataclasses.fields(arrays)}
-
-
-def _shared(array: NDArray[np.uint8]) -> Tensor:
-    """The same memory as a tensor, which keeps it alive."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # and nobody writes to a store
-        return torch.from_numpy(array)

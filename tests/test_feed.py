@@ -15,7 +15,9 @@ from semore.batch import TensorBatch
 from semore.ops import InputSpec
 from semore.replay import Replay, ReplayBuffer, ReplaySpec
 from semore_fast import ops_cpp
+from semore_fast.errors import UserError
 from semore_fast.feed import Feed, InPlace, Moved
+from semore_fast.mirror import MirroredReplay, ring_bytes, wants_mirror
 from semore_fast.replay import CppReplayBuffer
 
 SPEC = ReplaySpec(60, 2, (3, 12, 12), 2, stack=3, n_step=2)
@@ -112,3 +114,54 @@ def test_ready_is_a_minibatch_s_worth() -> None:
     count = len(buffer)
     assert Feed(buffer, count, 0, CPU).ready
     assert not Feed(buffer, count + 1, 0, CPU).ready
+
+
+def mirrored(spec: ReplaySpec) -> MirroredReplay:
+    return MirroredReplay(CppReplayBuffer(spec), CPU)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_mirror_holds_the_ring_s_bytes_and_gives_its_minibatches(masks: bool) -> None:
+    spec = replace(SPEC, masks=masks)
+    buffer, plain = filled(mirrored, spec), filled(CppReplayBuffer, spec)
+    assert isinstance(buffer, MirroredReplay)
+    check_mirror(buffer)
+    feeds = Feed(buffer, 8, 3, CPU), Feed(plain, 8, 3, CPU)
+    assert feeds[0].reason == "frames are read in a copy of the ring on cpu"
+    for _ in range(5):
+        batch, other = (feed.sample() for feed in feeds)
+        assert_same(batch, other)
+        assert batch.store.frames.data_ptr() != buffer.frames.ctypes.data
+
+
+def check_mirror(buffer: MirroredReplay) -> None:
+    store = buffer.store()
+    np.testing.assert_array_equal(store.frames.numpy(), buffer.frames)
+    assert (store.masks is None) == (not buffer.spec.masks)
+    if store.masks is not None:
+        np.testing.assert_array_equal(store.masks.numpy(), buffer.masks)
+
+
+def test_a_mirror_follows_late_masks_withdrawals_and_a_restored_buffer() -> None:
+    buffer, fresh = filled(mirrored), mirrored(SPEC)
+    assert isinstance(buffer, MirroredReplay)
+    ids = np.arange(buffer.spec.capacity + 40)  # the first of them are overwritten
+    held = buffer.set_masks(ids, np.full((len(ids), 12, 12), 7, np.uint8))
+    assert 0 < held < len(ids)
+    before = len(buffer)
+    assert buffer.withdraw(ids[-2:]) + len(buffer) <= before
+    check_mirror(buffer)
+    fresh.load_state_arrays(buffer.state_arrays())
+    check_mirror(fresh)
+    assert fresh.stats() == buffer.stats()
+
+
+def test_where_frames_go() -> None:
+    needed = ring_bytes(SPEC)
+    assert needed == 60 * 12 * 12 * 4
+    assert wants_mirror("auto", needed, 2 * needed)
+    assert not wants_mirror("auto", needed, 2 * needed - 1)
+    assert wants_mirror("device", needed, needed)
+    assert not wants_mirror("host", needed, 100 * needed)
+    with pytest.raises(UserError, match=r"34\.6 kB of frames, 34\.6 kB of GPU memory are free; lower --sampling.cap"):
+        wants_mirror("device", needed, needed - 1)
