@@ -18,6 +18,7 @@ from semore.replay_types import Replay, ReplaySpec
 from semore.representations import ObservationSpec
 from semore_fast import checkpoint
 from semore_fast.backend import choose_ops
+from semore_fast.capture import choose_calls
 from semore_fast.collector import Collector
 from semore_fast.config import RunConfig
 from semore_fast.disk import readable_bytes
@@ -51,7 +52,9 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     collector = build_collector(config, evaluator, replay, guidance)
     stack.callback(collector.close)
     feed = Feed(replay, config.sampling.batch_size, config.seed, device)
+    update, act, how = choose_calls(config.graphs, agent, store_stays=feed.store_stays)
     chosen = {
+        "updates": how,
         "device": f"{device.type}, {torch.get_num_threads()} threads",
         "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
         "replay": f"{replay_reason}; {feed.reason}",
@@ -73,6 +76,8 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
         config=config,
         run=run,
         agent=agent,
+        update=update,
+        act=act,
         collector=collector,
         feed=feed,
         evaluator=evaluator,

@@ -147,6 +147,8 @@ class RunConfig:
     kernels: str = "auto"
     """Backend of the hot operations: auto, reference, cpp, triton, or a module of your own such as my_package.my_ops;
     several, separated by commas, are asked in that order (kernels/README.md)."""
+    graphs: Literal["auto", "on", "off"] = "auto"
+    """Replay updates and decisions as CUDA graphs. auto: on a GPU."""
     replay: Literal["auto", "reference", "cpp"] = "auto"
     """Backend of the replay buffer."""
     guidance: Literal["auto", "scripted", "qwen", "chat", "recorded", "none"] = "auto"

@@ -32,14 +32,16 @@ class Feed:
         self._replay, self._batch_size = replay, batch_size
         self._source: Source
         if isinstance(replay, MirroredReplay):
-            self._source, self.reason = (
-                InPlace(replay, batch_size),
-                f"frames are read in a copy of the ring on {device}",
-            )
+            self._source, self.reason = InPlace(replay, batch_size), f"frames are read in the ring's copy on {device}"
         elif device.type == "cpu":
             self._source, self.reason = InPlace(replay, batch_size), "frames are read in the replay ring"
         else:
             self._source, self.reason = Moved(replay, batch_size, device), f"frames are gathered and moved to {device}"
+
+    @property
+    def store_stays(self) -> bool:
+        """Whether all minibatches name frames of the same store."""
+        return isinstance(self._source, InPlace)
 
     @property
     def ready(self) -> bool:

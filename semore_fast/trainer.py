@@ -13,6 +13,7 @@ from torch import Tensor
 
 from semore.agents import Agent
 from semore_fast import checkpoint, rng, state_tree
+from semore_fast.capture import Act, Update
 from semore_fast.clock import Every, Rate, SlowDown, TimeBudget, Until
 from semore_fast.collector import Collector
 from semore_fast.config import RunConfig
@@ -51,6 +52,8 @@ class Parts:
     config: RunConfig
     run: RunDirectory
     agent: Agent
+    update: Update
+    act: Act
     collector: Collector
     feed: Feed
     evaluator: Evaluator
@@ -129,7 +132,7 @@ class Trainer:
         noise = torch.from_numpy(self._explore.standard_normal(shape, np.float32))
         device = self.parts.agent.device
         frames = torch.from_numpy(self.parts.collector.stacks.frames).to(device)
-        actions = self.parts.agent.act(frames, noise.to(device)).cpu().numpy()  # waits for the device
+        actions = self.parts.act(frames, noise.to(device)).cpu().numpy()  # waits for the device
         if not np.isfinite(actions).all():
             raise self._diverged("the policy's action")
         return actions
@@ -145,11 +148,8 @@ class Trainer:
             with self._budget("update"):
                 agent.set_progress(self.parts.collector.frame / config.frames)
                 learner = config.learner
-                metrics = agent.update(
-                    batch,
-                    draws,
-                    train_actor=self.updates % learner.actor_every == 0,
-                    move_targets=self.updates % learner.target_every == 0,
+                metrics = self.parts.update(
+                    batch, draws, self.updates % learner.actor_every == 0, self.updates % learner.target_every == 0
                 )
                 self._means.add(metrics)
             self.updates += 1

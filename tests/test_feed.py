@@ -127,7 +127,7 @@ def test_a_mirror_holds_the_ring_s_bytes_and_gives_its_minibatches(masks: bool) 
     assert isinstance(buffer, MirroredReplay)
     check_mirror(buffer)
     feeds = Feed(buffer, 8, 3, CPU), Feed(plain, 8, 3, CPU)
-    assert feeds[0].reason == "frames are read in a copy of the ring on cpu"
+    assert feeds[0].reason == "frames are read in the ring's copy on cpu"
     for _ in range(5):
         batch, other = (feed.sample() for feed in feeds)
         assert_same(batch, other)

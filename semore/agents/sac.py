@@ -60,17 +60,20 @@ class Agent(nn.Module):
 
     def _make_optimisers(self) -> dict[str, torch.optim.Adam]:
         rate = self.config.learning_rate
-        joint = [*self.representation.parameters(), *self.critic.parameters()]
         optimisers = {
-            "critic": torch.optim.Adam(joint, lr=rate, fused=True),
-            "actor": torch.optim.Adam(self.actor.parameters(), lr=rate, fused=True),
+            "critic": self._adam([*self.representation.parameters(), *self.critic.parameters()], rate),
+            "actor": self._adam(list(self.actor.parameters()), rate),
         }
         temperature = list(self.temperature.parameters())
         if temperature:
-            optimisers["temperature"] = torch.optim.Adam(
-                temperature, lr=self.config.temperature_learning_rate, betas=(0.5, 0.999), fused=True
-            )
+            optimisers["temperature"] = self._adam(temperature, self.config.temperature_learning_rate, beta1=0.5)
         return optimisers
+
+    def _adam(self, parameters: list[nn.Parameter], rate: float, beta1: float = 0.9) -> torch.optim.Adam:
+        """The rate is a tensor, so that an update recorded as a graph sees it change."""
+        recordable = self.device.type == "cuda"
+        lr = torch.tensor(rate, device=self.device)
+        return torch.optim.Adam(parameters, lr=lr, betas=(beta1, 0.999), fused=True, capturable=recordable)
 
     @staticmethod
     def _pairs(online: nn.Module, target: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -243,7 +246,7 @@ class Agent(nn.Module):
             scale *= fraction / self.config.warmup_fraction
         for name in ("critic", "actor"):
             for group in self.optimisers[name].param_groups:
-                group["lr"] = self.config.learning_rate * scale
+                group["lr"].fill_(self.config.learning_rate * scale)
 
     def optimiser_state(self) -> dict[str, Any]:
         """Every optimiser's state by name; the networks' is `state_dict()`."""
@@ -256,7 +259,10 @@ class Agent(nn.Module):
         position in memory, so each moment takes its parameter's layout again.
         """
         for name, optimiser in self.optimisers.items():
+            rates = [group["lr"] for group in optimiser.param_groups]
             optimiser.load_state_dict(state[name])
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate.fill_(group["lr"])
             for parameter, moments in optimiser.state.items():
                 for key, value in moments.items():
                     if isinstance(value, Tensor) and value.shape == parameter.shape:
