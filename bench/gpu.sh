@@ -90,9 +90,11 @@ stage_sanitize() {
 
 stage_bench() {
     need_gpu || return
-    local files
+    local files status=0
     mapfile -t files < <(grep -lE 'cuda|gpu_timing' bench/bench_*.py | grep -v bench_guidance)
-    benchmarks "$(result_of)" "${files[@]}"
+    PYTHONPATH=.:tests:bench "$PYTHON" bench/update_stages.py "$(result_of update-stages-)" --preset paper || status=1
+    benchmarks "$(result_of)" "${files[@]}" || status=1
+    return "$status"
 }
 
 stage_guidance() {

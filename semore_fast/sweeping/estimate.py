@@ -23,7 +23,7 @@ def update_seconds(config: RunConfig) -> float:
     device = choose_device(config.device)
     agent = build_agent(config, device, choose_ops(config.kernels, device)[0])
     generator = torch.Generator().manual_seed(0)
-    batch = _noise(config, generator, device)
+    batch = noise_batch(config, generator, device)
     spent_s = []
     for number in range(WARM_UP + MEASURED):
         draws = agent.draw(config.sampling.batch_size, generator)
@@ -46,7 +46,8 @@ def sweep_seconds(run_s: Sequence[float], jobs: int) -> float:
     return max(sum(run_s) / jobs, max(run_s, default=0.0))
 
 
-def _noise(config: RunConfig, generator: torch.Generator, device: torch.device) -> TensorBatch:
+def noise_batch(config: RunConfig, generator: torch.Generator, device: torch.device) -> TensorBatch:
+    """A minibatch of noise for this run's learner, of the shapes and places of a real one."""
     size, window = config.sampling.batch_size, STACK + config.sampling.n_step
     side, held = config.env.image_size, 4 * size + window
     frames = torch.randint(0, 256, (held, 3, side, side), generator=generator, dtype=torch.uint8)
