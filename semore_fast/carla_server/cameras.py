@@ -16,7 +16,7 @@ from semore_fast.carla_server.values import RefusedError
 from semore_fast.carla_server.versions import Version
 
 PREFIX = "sensor.camera."
-_LARGEST_PIXELS = 2048
+_LEAST_PIXELS, _MOST_PIXELS = 16, 2048
 _FAR_M = 1000.0
 _DEPTH_STEPS = 256**3 - 1
 _BLUE, _GREEN, _RED, _ALPHA = 0, 1, 2, 3
@@ -34,8 +34,8 @@ class Camera:
         self.kind = actor.blueprint.name.removeprefix(PREFIX)
         self.width, self.height = int(attributes["image_size_x"]), int(attributes["image_size_y"])
         self.fov_deg = float(attributes["fov"])
-        if not (1 <= self.width <= _LARGEST_PIXELS and 1 <= self.height <= _LARGEST_PIXELS):
-            raise RefusedError(f"image_size_x and image_size_y must be in [1, {_LARGEST_PIXELS}]")
+        if not all(_LEAST_PIXELS <= side <= _MOST_PIXELS for side in (self.width, self.height)):
+            raise RefusedError(f"image_size_x and image_size_y must be in [{_LEAST_PIXELS}, {_MOST_PIXELS}]")
         if not 1.0 <= self.fov_deg <= 170.0:
             raise RefusedError(f"fov must be in [1, 170] degrees, got {self.fov_deg}")
         self.frame = wire.ImageFrame(version.sensor_type(self.kind), self.width, self.height, self.fov_deg)
@@ -62,25 +62,25 @@ class Eye:
 
     def __init__(self, camera: Camera):
         self.cameras = [camera]
-        self._handle: tuple[Any, int] | None = None
+        self._handle: int | None = None
         shape = (camera.height, camera.width)
         self._class_ids = np.zeros(shape, np.uint8)
         self._instance_ids = np.zeros(shape, np.uint8)
         self._depth_m = np.zeros(shape, np.float32)
 
-    def close(self) -> None:
+    def close(self, stage: Stage) -> None:
         """Gives the simulator's camera back."""
         if self._handle is not None:
-            world, handle = self._handle
-            world.close_camera(handle)
+            stage.world.close_camera(self._handle)
             self._handle = None
 
     def _open(self, stage: Stage) -> int:
-        if self._handle is None or self._handle[0] is not stage.world:
+        if self._handle is None:
             first = self.cameras[0]
-            size = {"width": first.width, "height": first.height, "fov_deg": first.fov_deg}
-            self._handle = (stage.world, stage.world.open_camera(**size, supersample=1))
-        return self._handle[1]
+            self._handle = stage.world.open_camera(
+                width=first.width, height=first.height, fov_deg=first.fov_deg, supersample=1
+            )
+        return self._handle
 
     def draw(self, stage: Stage, cameras: list[Camera], tags: NDArray[np.uint8], actor_ids: NDArray[np.uint16]) -> None:
         """One picture into the frames of those cameras that are due."""
@@ -143,18 +143,18 @@ class Cameras:
         else:
             self._eyes[lens] = Eye(camera)
 
-    def remove(self, actor: Actor) -> None:
+    def remove(self, actor: Actor, stage: Stage) -> None:
         """Forgets a camera."""
         lens = self._lens_of.pop(actor)
         eye = self._eyes[lens]
         eye.cameras = [camera for camera in eye.cameras if camera.actor is not actor]
         if not eye.cameras:
-            eye.close()
+            eye.close(stage)
             del self._eyes[lens]
 
-    def refresh(self, actor: Actor) -> None:
+    def refresh(self, actor: Actor, stage: Stage) -> None:
         """After the camera lost its parent or was moved."""
-        self.remove(actor)
+        self.remove(actor, stage)
         self.add(actor)
 
     def send(self, stage: Stage, table: NDArray[Any], ids: NDArray[Any], frame: int, time_s: float) -> None:

@@ -88,7 +88,7 @@ class Episode:
         for child in [a for a in self.actors.values() if a.parent is actor]:
             self._detach(child)
         if actor.blueprint.name.startswith(cameras.PREFIX):
-            self.cameras.remove(actor)
+            self.cameras.remove(actor, self.stage)
         elif actor.blueprint.name.startswith(sensors.PREFIX):
             self.sensors.remove(actor, self.stage)
         if actor.stream:
@@ -104,7 +104,7 @@ class Episode:
             self.sensors.report(child, self.stage, False)
         child.parent, child.mount = None, child.pose
         if is_camera:
-            self.cameras.refresh(child)
+            self.cameras.refresh(child, self.stage)
 
     def move(self, actor: Actor, pose: Pose) -> None:
         """Puts an actor elsewhere; for what is attached, relative to its parent."""
@@ -115,7 +115,7 @@ class Episode:
         if actor.parent is None:
             actor.pose = pose
         if actor.blueprint.name.startswith(cameras.PREFIX):
-            self.cameras.refresh(actor)
+            self.cameras.refresh(actor, self.stage)
 
     def pose_of(self, actor: Actor) -> Pose:
         """Where an actor is now, whatever the last state said."""
@@ -129,22 +129,6 @@ class Episode:
         for actor in self.actors.values():
             if actor.stream:
                 self._streams.close(actor.stream)
-
-    def set_dt(self, dt_s: float) -> None:
-        """Another length of tick: the simulator's world is made anew with everybody where they were."""
-        if dt_s == self.stage.dt_s:
-            return
-        old, table = self.stage, self.stage.bodies()
-        self.stage = Stage(old.map, dt_s, old.scenery_seed)
-        self.stage.weather, self.stage.poles = old.weather, old.poles
-        self.stage.set_scene()
-        bodies = [(self._by_world_id[int(row["id"])], row) for row in table]
-        self._by_world_id = {}
-        for actor, row in bodies:
-            self.stage.revive(actor, row)
-            self._by_world_id[actor.world_id] = actor
-        self.sensors.restore(self.stage)
-        self.snapshot.stale = True
 
     def tick(self) -> None:
         """Moves everything by one tick and sends the world's state."""

@@ -50,11 +50,6 @@ class Sensors:
         if not others:
             stage.world.set_reporting(parent.world_id, on)
 
-    def restore(self, stage: Stage) -> None:
-        """After the simulator's world was made anew."""
-        for actor in self._actors:
-            self.report(actor, stage, True)
-
     def send(self, stage: Stage, table: NDArray[Any], by_world_id: dict[int, Actor], frame: int, time_s: float) -> None:
         """Sends what somebody listens to."""
         for actor, kind in self._actors.items():

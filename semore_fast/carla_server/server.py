@@ -82,14 +82,10 @@ class Server:
 
     def _start_episode(self, number: int, chosen: Map) -> None:
         frame = self.episode.frame if number > 1 else 0
-        stage = Stage(chosen, self._dt_s(), self.scenery_seed)
+        stage = Stage(chosen, _dt_s(self.settings), self.scenery_seed)
         self.episode = Episode(number, frame, stage, self.version, self.streams, self.stream_port)
         self.episode.rendering = not self.settings[_NO_RENDERING]
         self._sensing = False
-
-    def _dt_s(self) -> float:
-        fixed, *value = self.settings[_FIXED_DT]
-        return float(value[0]) if fixed and value[0] > 0 else DEFAULT_DT_S
 
     def load(self, chosen: Map, reset_settings: bool) -> None:
         """A new episode on a map."""
@@ -100,9 +96,9 @@ class Server:
 
     def apply_settings(self, settings: list[Any]) -> None:
         """Takes a client's settings; fields it does not know keep their values."""
+        self.episode.stage.set_dt(_dt_s(settings))
         self.settings = [*settings, *self.settings[len(settings) :]]
         self.episode.rendering = not self.settings[_NO_RENDERING]
-        self.episode.set_dt(self._dt_s())
 
     def tick_cue(self) -> int:
         """A client's tick: the number of the frame that it makes. Sensors follow once the answer is under way."""
@@ -130,6 +126,11 @@ class Server:
             asyncio.get_running_loop().call_soon(connection.close)
         for stream in (*self.streams.connections,) if what in ("streams", "all") else ():
             stream.close()
+
+
+def _dt_s(settings: list[Any]) -> float:
+    fixed, *value = settings[_FIXED_DT]
+    return float(value[0]) if fixed and value[0] > 0 else DEFAULT_DT_S
 
 
 async def _listen(server: Any, port: int) -> asyncio.Server:

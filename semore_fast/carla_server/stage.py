@@ -16,6 +16,7 @@ from semore_fast.envs.carla.weather import WEATHERS, nearest_weather
 
 DEFAULT_DT_S = 0.05
 OCCUPIED = "Spawn failed because of collision at spawn position"
+_A_START_MPS = 1e-3
 _WEATHER_FIELDS = (
     "cloudiness",
     "precipitation",
@@ -56,6 +57,11 @@ class Stage:
         """Which of the simulator's five weathers is nearest to CARLA's parameters."""
         return nearest_weather(dict(zip(_WEATHER_FIELDS, self.weather, strict=False)))
 
+    def set_dt(self, dt_s: float) -> None:
+        """Another length of tick; ValueError outside the simulator's range."""
+        self.world.set_dt(dt_s)
+        self.dt_s = dt_s
+
     def set_scene(self) -> None:
         """After a change of weather, poles or scenery."""
         name = self.weather_name
@@ -64,32 +70,31 @@ class Stage:
 
     def spawn(self, actor: Actor, pose: Pose) -> None:
         """Gives an actor a body; RefusedError if the place is taken or there is no room for more."""
+        colour = _colour(actor.attributes.get("semore_colour" if actor.is_walker else "color", ""))
+        style = int(actor.attributes.get("semore_style", 0)) & 255
+        x_m, y_m, turn_rad = pose[0], -pose[1], yaw_rad(pose)
         body = actor.blueprint.body
         assert body is not None
-        colour = _colour(actor.attributes.get("semore_colour" if actor.is_walker else "color", ""))
-        look = {"colour": colour, "style": int(actor.attributes.get("semore_style", body.style)) & 255}
-        place = {"x_m": pose[0], "y_m": -pose[1], "yaw_rad": yaw_rad(pose)}
-        size = {"length_m": body.length_m, "width_m": body.width_m, "height_m": body.height_m}
         try:
-            if actor.is_walker:
-                actor.world_id = self.world.spawn_walker(**look, **place)
+            if body.kind == "pedestrian":
+                actor.world_id = self.world.spawn_walker(colour=colour, style=style, x_m=x_m, y_m=y_m, yaw_rad=turn_rad)
             else:
-                actor.world_id = self.world.spawn_vehicle(kind=body.kind, **size, **look, **place)
+                actor.world_id = self.world.spawn_vehicle(
+                    kind=body.kind,
+                    length_m=body.length_m,
+                    width_m=body.width_m,
+                    height_m=body.height_m,
+                    colour=colour,
+                    style=style,
+                    x_m=x_m,
+                    y_m=y_m,
+                    yaw_rad=turn_rad,
+                )
         except _C.OpenWorldFull as error:
             raise RefusedError(f"Spawn failed: {error}") from error
         if actor.world_id < 0:
             actor.world_id = 0
             raise RefusedError(OCCUPIED)
-
-    def revive(self, actor: Actor, row: Any) -> None:
-        """Gives an actor of another stage, of whose table this is the row, the same body here."""
-        self.spawn(actor, self.pose(actor, row))
-        self.push(actor, (float(row["vx_mps"]), -float(row["vy_mps"]), 0.0))
-        if actor.is_walker:
-            self.walk(actor)
-        else:
-            self.drive(actor)
-            self.light(actor)
 
     def remove(self, actor: Actor) -> None:
         """Takes an actor's body away."""
@@ -113,10 +118,13 @@ class Stage:
         """Passes on a walker's control."""
         (x, y, _), speed, _ = actor.walk
         norm = math.hypot(x, y)
-        if norm > 0:
-            self.world.control_walker(actor.world_id, x=x / norm, y=-y / norm, speed_mps=speed)
-        else:
+        if norm == 0:
             self.world.control_walker(actor.world_id, x=0.0, y=0.0, speed_mps=0.0)
+            return
+        x, y = x / norm, -y / norm
+        if speed == 0:  # the simulator's people turn only when they walk
+            self.world.control_walker(actor.world_id, x=x, y=y, speed_mps=_A_START_MPS)
+        self.world.control_walker(actor.world_id, x=x, y=y, speed_mps=speed)
 
     def place(self, actor: Actor, pose: Pose) -> None:
         """Puts a body elsewhere. A walker's origin is the middle of the body."""
