@@ -31,12 +31,12 @@ def version(server: Server) -> str:
 
 @METHODS.value()
 def get_episode_info(server: Server) -> list[Any]:
-    return [server.episode.number, [wire.token(1, server.stream_port)]]
+    return [server.episode.number, [wire.token(1, server.streams.port)]]
 
 
 @METHODS.value()
 def get_sensor_token(server: Server, stream: int) -> list[bytes]:
-    return [wire.token(stream, server.stream_port)]
+    return [wire.token(stream, server.streams.port)]
 
 
 @METHODS.value()
