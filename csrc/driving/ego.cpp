@@ -43,7 +43,7 @@ float tyre_force(float slip, float load, float longitudinal) {
 // Longitudinal acceleration that pedals, drag and rolling resistance ask for; brakes never push backwards.
 float pedal_acceleration(const Ego& ego, const Pedals& pedals, float speed_limit_mps, float dt_s) {
     const float speed = ego.forward_mps;
-    const float fade = std::clamp((speed_limit_mps - speed) / kLimiterBand_mps, 0.0f, 1.0f);
+    const float fade = limiter_share(speed, speed_limit_mps);
     const float drive = pedals.throttle * fade * std::min(kDrive_mps2, kPower_wpkg / std::max(speed, 1.0f));
     const float brake = std::min(pedals.brake * kBrake_mps2, kEgoGrip * kGravity_mps2);
     const float resist = brake + kRolling_mps2 + kDrag_per_m * speed * speed;
@@ -93,6 +93,10 @@ void advance_velocities(Ego& ego, float accel, float dt_s) {
 }
 
 }  // namespace
+
+float limiter_share(float speed_mps, float speed_limit_mps) {
+    return std::clamp((speed_limit_mps - speed_mps) / kLimiterBand_mps, 0.0f, 1.0f);
+}
 
 void advance_ego(Ego& ego, const Pedals& pedals, float speed_limit_mps, float dt_s) {
     const float h = dt_s / kSubsteps;

@@ -16,6 +16,9 @@ struct Pedals {
     float throttle = 0, brake = 0;
 };
 
+// What the speed limiter leaves of the throttle.
+float limiter_share(float speed_mps, float speed_limit_mps);
+
 void advance_ego(Ego& ego, const Pedals& pedals, float speed_limit_mps, float dt_s);
 
 // Components of the ego's velocity along the road's axes.

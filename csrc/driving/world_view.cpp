@@ -4,6 +4,7 @@
 #include "rng.hpp"
 #include "walkers.hpp"
 #include "world.hpp"
+#include "world_view.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -34,9 +35,7 @@ ActorView view_of(const Walker& walker) {
     view.style = walker.style;
     view.x_m = walker.x_m;
     view.y_m = walker.y_m;
-    const bool walks_left =
-        walker.speed_y_mps != 0 ? walker.speed_y_mps > 0 : walker.y_m < 0;  // at rest it faces the road
-    view.yaw_rad = walks_left ? 0.5f * kPi : -0.5f * kPi;
+    view.yaw_rad = facing_of(walker);
     view.length_m = kWalkerLength_m;
     view.width_m = kWalkerWidth_m;
     view.height_m = kWalkerHeight_m;
@@ -66,10 +65,6 @@ ActorView view_of(const Vehicle& vehicle) {
     return view;
 }
 
-std::uint8_t ego_lights(Weather weather) {
-    return weather == Weather::day || weather == Weather::rain ? lights_none : lights_low_beam;
-}
-
 ClassId class_of(ActorKind kind) {
     switch (kind) {
         case ActorKind::pedestrian: return ClassId::pedestrian;
@@ -95,6 +90,15 @@ void velocity_of(const Ego& ego, const Body& body, float& vx_mps, float& vy_mps)
 }
 
 }  // namespace
+
+float facing_of(const Walker& walker) {
+    const bool walks_left = walker.speed_y_mps != 0 ? walker.speed_y_mps > 0 : walker.y_m < 0;
+    return walks_left ? 0.5f * kPi : -0.5f * kPi;
+}
+
+std::uint8_t ego_lights(Weather weather) {
+    return weather == Weather::day || weather == Weather::rain ? lights_none : lights_low_beam;
+}
 
 SceneView World::scene() const {
     const Ego& ego = state_.ego;
