@@ -212,7 +212,9 @@ class Director:
     def take(self) -> npt.NDArray[np.void]:
         """RESULT_DTYPE [1]: the sum of the frames judged since the last call."""
 
-    def ego_row(self, *, x_m: float, y_m: float, yaw_rad: float, vx_mps: float, vy_mps: float) -> npt.NDArray[np.float32]:
+    def ego_row(
+        self, *, x_m: float, y_m: float, yaw_rad: float, vx_mps: float, vy_mps: float
+    ) -> npt.NDArray[np.float32]:
         """float32 [4]: speed_mps, lane_offset_m, heading_error_rad, lane_width_m."""
 
 # Input pipeline (csrc/bindings/frames.cpp)

@@ -1,4 +1,4 @@
-"""The director draws, orders and judges as the embedded simulator does: its orders, followed exactly, are its walkers."""
+"""The director draws, orders and judges as the embedded simulator: its orders, followed exactly, give its walkers."""
 
 import dataclasses
 
@@ -128,7 +128,7 @@ def test_reward_and_ends_are_the_embedded_engine_s():
 
 
 def judged(director, **changes):
-    at = dict(x_m=1.0, y_m=-2.0, yaw_rad=0.0, vx_mps=5.0, vy_mps=0.0, steer=0.0, drive=0.0)
+    at = {"x_m": 1.0, "y_m": -2.0, "yaw_rad": 0.0, "vx_mps": 5.0, "vy_mps": 0.0, "steer": 0.0, "drive": 0.0}
     return _C.END_REASONS[director.judge(**{**at, "crash_intensity_ns": 0.0, "new_hits": 0, **changes})]
 
 
