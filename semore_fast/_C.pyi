@@ -150,6 +150,8 @@ SEEN_DTYPE: np.dtype[np.void]
 """Where another world's body is: float32 x_m, y_m (road frame); uint8 status: 0 up, 1 struck, 2 gone."""
 VEHICLE_KINDS: tuple[str, ...]
 """Names of a vehicle's `kind`."""
+FIRST_VEHICLE_ID: int
+"""Instance id of vehicle slot 0; walker slot 0 has 1."""
 
 def limiter_share(speed_mps: float, speed_limit_mps: float) -> float:
     """What the ego's speed limiter leaves of the throttle, in [0, 1]."""

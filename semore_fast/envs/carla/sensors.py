@@ -21,7 +21,7 @@ class Box(Generic[T]):
     """What a sensor sent, by frame. Frames may come late, twice, in any order or never."""
 
     def __init__(self, name: str, kept: int = _KEPT):
-        self._name = name
+        self.name = name
         self._kept = kept
         self._items: dict[int, T] = {}
         self._news = threading.Condition()
@@ -50,7 +50,7 @@ class Box(Generic[T]):
                 if left <= 0:
                     newest = max(self._items, default=None)
                     seen = "no frame came" if newest is None else f"the newest is {newest}"
-                    raise CarlaTimeout(f"{self._name}: frame {frame} did not come within {timeout_s:g} s; {seen}")
+                    raise CarlaTimeout(f"{self.name}: frame {frame} did not come within {timeout_s:g} s; {seen}")
                 self._news.wait(left)
             item = self._items.pop(frame)
             for old in [other for other in self._items if other < frame]:
@@ -58,10 +58,15 @@ class Box(Generic[T]):
                 self.dropped += 1
             return item
 
-    def has(self, frame: int) -> bool:
-        """Whether this frame has come."""
+    def any(self) -> bool:
+        """Whether a frame waits here."""
         with self._news:
-            return frame in self._items
+            return bool(self._items)
+
+    def wait_any(self, timeout_s: float) -> bool:
+        """Wait until a frame does."""
+        with self._news:
+            return self._news.wait_for(lambda: bool(self._items), timeout_s)
 
 
 class Eye:
