@@ -4,6 +4,7 @@
 #include "arrays.hpp"
 #include "driving/ego.hpp"
 #include "driving/rules.hpp"
+#include "driving/views.hpp"
 #include "scenario_fields.hpp"
 
 #include <pybind11/numpy.h>
@@ -139,7 +140,7 @@ void bind_director(py::module_& module) {
     py::tuple kinds(std::size(vehicle_kinds));
     for (std::size_t i = 0; i < std::size(vehicle_kinds); ++i) kinds[i] = py::str(vehicle_kinds[i]);
     module.attr("VEHICLE_KINDS") = kinds;
-    module.attr("FIRST_VEHICLE_ID") = 1 + kMaxWalkers;
+    module.attr("FIRST_VEHICLE_ID") = kFirstVehicleId;
     module.def("limiter_share", &limiter_share, arg("speed_mps"), arg("speed_limit_mps"),
                "What the ego's speed limiter leaves of the throttle, in [0, 1].");
     py::class_<Director>(module, "Director", "The scenario's rules without a world; see semore_fast/_C.pyi.")

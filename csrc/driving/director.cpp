@@ -5,8 +5,8 @@
 #include "rules.hpp"
 #include "traffic.hpp"
 #include "traffic_place.hpp"
+#include "views.hpp"
 #include "walkers.hpp"
-#include "world_view.hpp"
 
 #include <algorithm>
 #include <cmath>

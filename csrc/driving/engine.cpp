@@ -22,7 +22,7 @@ void place_ego(const ScenarioConfig& config, WorldState& state) {
 }
 
 Pedals pedals_of(Control control) {
-    return {-control.steer * kEgoMaxWheelAngle_rad, std::max(control.drive, 0.0f), std::max(-control.drive, 0.0f)};
+    return driving::pedals_of(control.steer, std::max(control.drive, 0.0f), std::max(-control.drive, 0.0f));
 }
 
 }  // namespace
