@@ -17,7 +17,7 @@ ACTOR_METHODS = Methods()
 
 
 def _packed(server: Server, actor: Actor) -> list[Any]:
-    return actor.packed(server.version, server.stream_port)
+    return actor.packed(server.version, server.streams.port)
 
 
 def _body(server: Server, number: int) -> Actor:

@@ -24,7 +24,7 @@ _SPECTATOR_POSE: Pose = (-8.0, 2.0, 5.0, -15.0, 0.0, 0.0)
 class Episode:
     """Everything that `load_world` makes anew. Numbers of actors are never used twice."""
 
-    def __init__(self, number: int, frame: int, stage: Stage, version: Version, streams: Streams, port: int):
+    def __init__(self, number: int, frame: int, stage: Stage, version: Version, streams: Streams):
         self.number = number
         self.version = version
         self.stage = stage
@@ -32,7 +32,7 @@ class Episode:
         self.time_s = 0.0
         self.actors: dict[int, Actor] = {}
         self.cameras = Cameras(version, streams)
-        self.sensors = Sensors(version, streams, port)
+        self.sensors = Sensors(version, streams)
         self.snapshot = Snapshot(version.sensor_type("world"))
         self.rendering = True
         self._streams = streams

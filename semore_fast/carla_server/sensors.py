@@ -23,10 +23,9 @@ _FURNITURE_TAG = 5
 class Sensors:
     """Every such sensor of an episode."""
 
-    def __init__(self, version: Version, streams: Streams, port: int):
+    def __init__(self, version: Version, streams: Streams):
         self._version = version
         self._streams = streams
-        self._port = port
         self._actors: dict[Actor, str] = {}
 
     def add(self, actor: Actor, stage: Stage) -> None:
@@ -75,9 +74,9 @@ class Sensors:
         payloads = []
         for row in events[events["actor"] == parent.world_id]:
             met = by_world_id.get(int(row["other"]))
-            other = met.packed(self._version, self._port) if met else self._furniture(stage)
+            other = met.packed(self._version, self._streams.port) if met else self._furniture(stage)
             impulse = [float(row["impulse_x_ns"]), -float(row["impulse_y_ns"]), 0.0]
-            payloads.append(values.pack_single([parent.packed(self._version, self._port), other, impulse]))
+            payloads.append(values.pack_single([parent.packed(self._version, self._streams.port), other, impulse]))
         return payloads
 
     def _furniture(self, stage: Stage) -> list[Any]:

@@ -35,10 +35,8 @@ class Server:
         self.scenery_seed = scenery_seed
         self.settings = list(_DEFAULT_SETTINGS)
         self.ticks = 0
-        self.stream_port = 0
-        self._map = chosen
         self._sensing = False
-        self.episode: Episode
+        self.episode = self._new_episode(1, 0, chosen)
 
     async def serve(self, host: str, port: int) -> None:
         """Listens until cancelled; port 0 lets the system choose two ports in a row.
@@ -48,21 +46,23 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         calls = await _listen(loop.create_server(lambda: RpcConnection(self), host, port), port)
-        self.stream_port = calls.sockets[0].getsockname()[1] + 1
+        self.streams.port = calls.sockets[0].getsockname()[1] + 1
         try:
             streams = await _listen(
-                loop.create_server(lambda: StreamConnection(self.streams), host, self.stream_port), self.stream_port
+                loop.create_server(lambda: StreamConnection(self.streams), host, self.streams.port), self.streams.port
             )
         except UserError:
             calls.close()
             raise
-        self._start_episode(1, self._map)
         print(
-            f"carla_server: CARLA {self.version.name}'s protocol (not CARLA) on {host}:{self.stream_port - 1}",
+            f"carla_server: CARLA {self.version.name}'s protocol (not CARLA) on {host}:{self.streams.port - 1}",
             flush=True,
         )
-        async with calls, streams:
+        try:
             await self._tick_unasked()
+        finally:  # not `async with`, which would wait for the clients to leave
+            calls.close()
+            streams.close()
 
     async def _tick_unasked(self) -> None:
         """In asynchronous mode the server ticks by itself, at the pace of real time."""
@@ -80,19 +80,19 @@ class Server:
         """Whether the server waits for a client's tick."""
         return bool(self.settings[_SYNCHRONOUS])
 
-    def _start_episode(self, number: int, chosen: Map) -> None:
-        frame = self.episode.frame if number > 1 else 0
+    def _new_episode(self, number: int, frame: int, chosen: Map) -> Episode:
         stage = Stage(chosen, _dt_s(self.settings), self.scenery_seed)
-        self.episode = Episode(number, frame, stage, self.version, self.streams, self.stream_port)
-        self.episode.rendering = not self.settings[_NO_RENDERING]
-        self._sensing = False
+        episode = Episode(number, frame, stage, self.version, self.streams)
+        episode.rendering = not self.settings[_NO_RENDERING]
+        return episode
 
     def load(self, chosen: Map, reset_settings: bool) -> None:
         """A new episode on a map."""
         if reset_settings:
             self.settings = list(_DEFAULT_SETTINGS)
         self.episode.close()
-        self._start_episode(self.episode.number + 1, chosen)
+        self._sensing = False
+        self.episode = self._new_episode(self.episode.number + 1, self.episode.frame, chosen)
 
     def apply_settings(self, settings: list[Any]) -> None:
         """Takes a client's settings; fields it does not know keep their values."""

@@ -25,6 +25,8 @@ class Streams:
         self.listeners: dict[int, list[StreamConnection]] = {}
         self.connections: set[StreamConnection] = set()
         self.frames_skipped = 0
+        self.port = 0
+        """Where they can be had; 0 until the server listens."""
         self._next = WORLD_STREAM + 1
 
     def open(self, kind: str) -> int:
