@@ -75,9 +75,16 @@ class Cast:
                 self._traffic.drive(member.actor, row)
 
     def look(self, snapshot: carla.WorldSnapshot) -> None:
-        """Where everybody is now."""
+        """Where everybody is now.
+
+        The Traffic Manager destroys vehicles that come to the end of the map's last road; their slots are free then.
+        """
         for member in self.members:
-            member.look(snapshot, self._frame)
+            if not member.look(snapshot, self._frame):
+                if self._traffic is not None:
+                    self._traffic.forget(member.actor)
+                self._crew.forget(member.actor)
+                member.actor = None
 
     def direct(self, ego_x_m: float) -> list[Any]:
         """Ask the director, act on what takes effect at once, and return the commands for the tick."""
