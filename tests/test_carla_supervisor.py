@@ -28,6 +28,14 @@ TESTS = Path(__file__).parent
 STEP_S = 0.6
 
 
+def runs(pid: int) -> bool:
+    """Whether a process exists and has not ended: nobody may be there to reap an orphan."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class PretendServer:
     """A server without a process."""
 
@@ -111,7 +119,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     yield made
     for fleet in made.fleets:
         fleet.close()
-    assert not [pid for pid in made.processes() if psutil.pid_exists(pid)]
+    assert not [pid for pid in made.processes() if runs(pid)]
     assert all(server.stopped for servers in made.servers for server in servers.opened)
 
 
@@ -377,7 +385,7 @@ def test_a_worker_imports_no_torch_and_ends_with_its_trainer(world: World) -> No
     trainer.wait()
     trainer.stdout.close()
     deadline_s = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+    while runs(pid):
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
 

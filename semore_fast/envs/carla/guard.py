@@ -1,4 +1,4 @@
-"""Keeps one server and sees to it that nothing of it outlives the trainer. Run by path: needs the bare interpreter only.
+"""Keeps one server and sees to it that nothing of it outlives the trainer. Run by path: the bare interpreter will do.
 
     python -I -S guard.py LOG COMMAND...
 

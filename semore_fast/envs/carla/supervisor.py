@@ -175,8 +175,8 @@ class SupervisedDrive:
         while True:
             if self._failures >= self._limits.max_failures:
                 raise UserError(
-                    f"--sim carla: {self._stations.name} failed {self._failures} times without one whole episode, last: "
-                    f"{self._last}; see to the server, then give the same command to resume (or raise "
+                    f"--sim carla: {self._stations.name} failed {self._failures} times without one whole episode, "
+                    f"last: {self._last}; see to the server, then give the same command to resume (or raise "
                     "--carla-max-failures)"
                 )
             if self._stations.stopping.wait(self._limits.pause_s(self._failures)):
@@ -200,7 +200,7 @@ class SupervisedDrive:
         self._broke(failure)
 
     def _broke(self, failure: Failure) -> None:
-        """Lets go of a station that failed, and has a new one made. Its server goes too: whose fault it was is unknown."""
+        """Lets go of a station that failed, its server too (whose fault it was is unknown), and has a new one made."""
         station, self._station = self._station, None
         assert station is not None
         if failure.fault in ("lost", "refused"):
