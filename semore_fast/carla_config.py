@@ -29,38 +29,38 @@ _DEFAULT_HOST = "127.0.0.1"
 class CarlaConfig:
     """CARLA servers, for --sim carla."""
 
-    host: Annotated[str, arg(name="carla-host")] = ""
+    host: Annotated[str, arg(name="carla-host", prefix_name=False)] = ""
     """Servers that run already: HOST, or one for each of --envs as HOST:PORT,HOST:PORT; more than --envs are used for
     evaluation. Default: this machine."""
-    port: Annotated[int, arg(name="carla-port")] = 2000
+    port: Annotated[int, arg(name="carla-port", prefix_name=False)] = 2000
     """Port of --carla-host where that names none."""
-    root: Annotated[str, arg(name="carla-root")] = ""
+    root: Annotated[str, arg(name="carla-root", prefix_name=False)] = ""
     """Folder of an unpacked CARLA: its servers are started, supervised and ended here. `embedded` starts
     `semore_fast.carla_server` instead, which is not CARLA (docs/carla.md)."""
-    gpus: Annotated[str, arg(name="carla-gpus")] = ""
+    gpus: Annotated[str, arg(name="carla-gpus", prefix_name=False)] = ""
     """Graphics adapters for the servers of --carla-root, in turn, separated by commas. Default: the server's choice."""
-    server_args: Annotated[str, arg(name="carla-server-args")] = ""
+    server_args: Annotated[str, arg(name="carla-server-args", prefix_name=False)] = ""
     """More arguments for the servers of --carla-root, separated by spaces, such as -quality-level=Low."""
-    spares: Annotated[int, arg(name="carla-spares")] = 0
+    spares: Annotated[int, arg(name="carla-spares", prefix_name=False)] = 0
     """Servers of --carla-root beside those of --envs, for evaluation; without, evaluation interrupts training's
     episodes."""
-    start_timeout_s: Annotated[float, arg(name="carla-start-timeout-s")] = 120.0
+    start_timeout_s: Annotated[float, arg(name="carla-start-timeout-s", prefix_name=False)] = 120.0
     """Longest wait for a server of --carla-root to accept connections."""
-    connect_timeout_s: Annotated[float, arg(name="carla-connect-timeout-s")] = 180.0
+    connect_timeout_s: Annotated[float, arg(name="carla-connect-timeout-s", prefix_name=False)] = 180.0
     """Longest wait for connecting and loading the map."""
-    reset_timeout_s: Annotated[float, arg(name="carla-reset-timeout-s")] = 60.0
+    reset_timeout_s: Annotated[float, arg(name="carla-reset-timeout-s", prefix_name=False)] = 60.0
     """Longest wait for an episode to start."""
-    step_timeout_s: Annotated[float, arg(name="carla-step-timeout-s")] = 60.0
+    step_timeout_s: Annotated[float, arg(name="carla-step-timeout-s", prefix_name=False)] = 60.0
     """Longest wait for a step."""
-    close_timeout_s: Annotated[float, arg(name="carla-close-timeout-s")] = 10.0
+    close_timeout_s: Annotated[float, arg(name="carla-close-timeout-s", prefix_name=False)] = 10.0
     """Longest wait for a server to be left as it was found."""
-    max_failures: Annotated[int, arg(name="carla-max-failures")] = 10
+    max_failures: Annotated[int, arg(name="carla-max-failures", prefix_name=False)] = 10
     """Failures in a row, without one whole episode of that environment between them, that end the run."""
-    recycle_episodes: Annotated[int, arg(name="carla-recycle-episodes")] = 500
+    recycle_episodes: Annotated[int, arg(name="carla-recycle-episodes", prefix_name=False)] = 500
     """Replace a client, and its server of --carla-root, after so many episodes; 0 never does."""
-    recycle_growth_mib: Annotated[int, arg(name="carla-recycle-growth-mib")] = 4096
+    recycle_growth_mib: Annotated[int, arg(name="carla-recycle-growth-mib", prefix_name=False)] = 4096
     """Replace a server of --carla-root whose memory has grown by so much; 0 never does."""
-    allow_version_mismatch: Annotated[bool, arg(name="carla-allow-version-mismatch")] = False
+    allow_version_mismatch: Annotated[bool, arg(name="carla-allow-version-mismatch", prefix_name=False)] = False
     """Connect to a server whose version is not the client's, as one built from source; a real mismatch crashes."""
 
 
