@@ -38,7 +38,7 @@ void offer_crossings(const ScenarioConfig& config, WorldState& state) {
 }
 
 Pedals pedals_of(Control control) {
-    return {-control.steer * kEgoMaxWheelAngle_rad, std::max(control.drive, 0.0f), std::max(-control.drive, 0.0f)};
+    return driving::pedals_of(control.steer, std::max(control.drive, 0.0f), std::max(-control.drive, 0.0f));
 }
 
 void score(const ScenarioConfig& config, const WorldState& state, Control control, TickResult& result) {

@@ -192,8 +192,8 @@ void Simulator::render(int env, int worker, const StepBuffers& out) {
     const std::size_t row = static_cast<std::size_t>(env) * pixels;
     std::uint8_t* rgb = out.rgb + 3 * row;
     std::uint8_t* planes = config_.channels_last ? planes_[worker].data() : rgb;
-    cameras_[worker].render(slots_[env].world->scene(), planes, out.class_ids ? out.class_ids + row : nullptr,
-                            out.instance_ids ? out.instance_ids + row : nullptr);
+    cameras_[worker].render(slots_[env].world->scene(), {planes, out.class_ids ? out.class_ids + row : nullptr,
+                                                         out.instance_ids ? out.instance_ids + row : nullptr});
     if (config_.channels_last) interleave(planes, pixels, rgb);
 }
 
@@ -205,7 +205,7 @@ void Simulator::view(int env, const CameraConfig& config, std::uint8_t* rgb) {
     if (!slots_[env].started) throw ResetNeededError(env, EndReason::running);
     Camera camera(config);
     std::vector<std::uint8_t> planes(3 * pixels_of(config));
-    camera.render(slots_[env].world->scene(), planes.data(), nullptr, nullptr);
+    camera.render(slots_[env].world->scene(), {planes.data()});
     interleave(planes.data(), pixels_of(config), rgb);
 }
 

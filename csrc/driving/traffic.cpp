@@ -145,7 +145,7 @@ void move(const ScenarioConfig& config, Vehicle& me) {
         me.sideways_mps *= std::abs(me.speed_mps);  // a car does not move sideways at rest
     me.x_m += static_cast<float>(me.direction) * me.speed_mps * dt;
     me.y_m += me.sideways_mps * dt;
-    me.phase_rad = std::fmod(me.phase_rad + kPedalPerMetre_rad * std::abs(me.speed_mps) * dt, 6.2831853f);
+    me.phase_rad = pedalling_phase(me.phase_rad, std::abs(me.speed_mps), dt);
 }
 
 bool needs_new_place(const WorldState& state, const Vehicle& vehicle) {
@@ -170,6 +170,10 @@ float idm_acceleration(const IdmParameters& idm, float speed_mps, float desired_
 float idm_equilibrium_gap(const IdmParameters& idm, float speed_mps, float desired_mps) {
     const float ratio = speed_mps / desired_mps;
     return (idm.jam_distance_m + speed_mps * idm.time_gap_s) / std::sqrt(1 - ratio * ratio * ratio * ratio);
+}
+
+float pedalling_phase(float phase_rad, float speed_mps, float dt_s) {
+    return std::fmod(phase_rad + kPedalPerMetre_rad * speed_mps * dt_s, 6.2831853f);
 }
 
 int vehicles_needed(const ScenarioConfig& config) {

@@ -20,6 +20,9 @@ float idm_acceleration(const IdmParameters& idm, float speed_mps, float desired_
 // The gap at which IDM holds `speed_mps` behind a leader of the same speed.
 float idm_equilibrium_gap(const IdmParameters& idm, float speed_mps, float desired_mps);
 
+// Pedal phase one tick later.
+float pedalling_phase(float phase_rad, float speed_mps, float dt_s);
+
 int vehicles_needed(const ScenarioConfig& config);
 
 void place_traffic(const ScenarioConfig& config, WorldState& state);
