@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import psutil
 import pytest
+from carla_fleet import runs
 
 from semore_fast.envs.carla.ports import Ports, PortsOf, is_free
 from semore_fast.envs.carla.process import Failure
@@ -27,14 +27,6 @@ LISTEN = (
     "print('listening', flush=True)\n"
     "time.sleep(600)\n"
 )
-
-
-def runs(pid: int) -> bool:
-    """Whether a process exists and has not ended: nobody may be there to reap an orphan."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def wait_until(met: Callable[[], bool], limit_s: float = 10.0) -> None:
