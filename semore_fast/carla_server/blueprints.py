@@ -94,7 +94,7 @@ _VEHICLES: dict[str, tuple[Body, str]] = {
 _PALETTE = ("235,235,235", "24,24,28", "120,124,130", "170,20,24", "24,50,120", "190,150,40", "30,80,50", "180,180,186")
 _CLASS_OF = {"car": 14, "van": 14, "police_car": 14, "truck": 15, "cyclist": 19, "pedestrian": 12}
 _WALKERS = 24
-_PERSON = Body("pedestrian", 0.4, 0.5, 1.75)
+_PERSON = Body("pedestrian", 0.5, 0.5, 1.75)
 
 
 def _role(value: str) -> Attribute:
@@ -118,6 +118,7 @@ def _vehicle(name: str, body: Body, colour: str) -> Blueprint:
         _role("autopilot"),
         Attribute("color", "colour", colour, palette),
         Attribute("sticky_control", "bool", "true"),
+        Attribute("semore_speed_limit", "float", "0.0"),  # of a limiter, in m/s; 0: none
         _fixed("number_of_wheels", "int", wheels),
         _fixed("base_type", "string", base),
         _fixed("special_type", "string", "emergency" if emergency else ""),

@@ -90,12 +90,12 @@ def copy_opendrive_to_file(server: Server, text: str, parameters: Any) -> None:
 
 @METHODS.done()
 def load_map_layer(server: Server, layer: int) -> None:
-    return None
+    pass
 
 
 @METHODS.done()
 def unload_map_layer(server: Server, layer: int) -> None:
-    return None
+    pass
 
 
 @METHODS.value(doubles=True)
@@ -143,7 +143,7 @@ def query_lights_state(server: Server, endpoint: str) -> list[Any]:
 
 @METHODS.done()
 def update_lights_state(server: Server, *ignored: Any) -> None:
-    return None
+    pass
 
 
 @METHODS.value()
@@ -175,6 +175,11 @@ def get_all_level_BBs(server: Server, tag: int) -> list[Any]:  # noqa: N802 (CAR
 @METHODS.value()
 def get_names_of_all_objects(server: Server) -> list[str]:
     return [name for name, _ in _OBJECTS.values()]
+
+
+@METHODS.done()
+def reset_all_traffic_lights(server: Server) -> None:
+    """There are none."""
 
 
 @METHODS.value()

@@ -95,6 +95,9 @@ class Stage:
         if actor.world_id < 0:
             actor.world_id = 0
             raise RefusedError(OCCUPIED)
+        limit_mps = float(actor.attributes.get("semore_speed_limit", 0.0))
+        if limit_mps > 0:
+            self.world.set_speed_limit(actor.world_id, limit_mps)
 
     def remove(self, actor: Actor) -> None:
         """Takes an actor's body away."""
