@@ -186,8 +186,9 @@ def test_evaluation_borrows_and_training_goes_on(world: World) -> None:
     def policy(frames: np.ndarray, steps: np.ndarray, env: CarlaVectorEnv) -> np.ndarray:
         return np.zeros((len(frames), 2), np.float32)
 
-    results = run_episodes(lambda: fleet.evaluation_env(10), policy, 3, 100)
-    assert [result.seed for result in results] == [100, 101, 102]
+    for _ in range(2):
+        results = run_episodes(lambda: fleet.evaluation_env(10), policy, 3, 100)
+        assert [result.seed for result in results] == [100, 101, 102]
     log = drive_on(env, 1 + LENGTH)
     assert [step["interrupted"][0] for step in log] == [True] + [False] * LENGTH
     counts = fleet.counters.read()

@@ -150,6 +150,11 @@ class SupervisedDrive:
             self._driver = None
         return row
 
+    def release(self, driver: object) -> None:
+        """`driver` is done with its episode; another one may have the drive."""
+        if self._driver is driver:
+            self._driver = None
+
     def close(self) -> None:
         """End every process. Station and server are left as they were found, as far as they still answer."""
         self._stations.break_off()

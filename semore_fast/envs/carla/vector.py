@@ -136,6 +136,11 @@ class CarlaVectorEnv(VectorEnv[NDArray[np.uint8], ArrayLike, NDArray[Any]]):
         """The newest frames and info again, without moving anything; black before the first reset."""
         return self._frames.copy(), self._info(self._blank(), np.zeros(self.num_envs, np.bool_))
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """Let go of the drives."""
+        for drive in self._drives:
+            drive.release(self)
+
     def save_state(self) -> bytes:
         """The seed streams and the counters. A CARLA world cannot be saved: see `load_state`."""
         state = {
