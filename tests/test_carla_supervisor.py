@@ -149,7 +149,7 @@ def test_the_first_start_says_in_one_line_what_is_missing(world: World) -> None:
 
 def test_a_server_of_ours_that_does_not_start_is_tried_again(world: World) -> None:
     fleet = world.fleet({"make 2": "hang"}, connect_s=3.0, servers=lambda: PretendServers(missing={1}))
-    assert world.said == ["no server accepts connections at nowhere:1; trying again"]
+    assert world.said == ["CARLA environment 0: no server accepts connections at nowhere:1; trying again"]
     assert fleet.drives[0].station is not None
 
 
@@ -163,6 +163,7 @@ def test_stations_are_recycled_between_episodes(world: World, several: bool) -> 
     counts = fleet.counters.read()
     assert counts["recycled"] == 2
     assert counts["restarts"] == 0
+    assert fleet.counts()["drive_frames"] == 5 * LENGTH
     by_process = [line[0] for line in world.calls("reset")]
     assert [by_process.count(pid) for pid in dict.fromkeys(by_process)] == [2, 2, 2]
     assert len(world.servers[0].opened) == (4 if several else 3)  # where two can run, the next one is warm already

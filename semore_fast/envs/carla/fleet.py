@@ -119,7 +119,7 @@ class Fleet:
         """What happened so far, and what the drives themselves count."""
         counts = self.counters.read()
         for drive in self.drives:
-            for name, count in drive.drive_counters.items():
+            for name, count in drive.drive_counts().items():
                 counts[f"drive_{name}"] = counts.get(f"drive_{name}", 0) + count
         return counts
 

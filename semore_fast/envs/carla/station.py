@@ -65,19 +65,21 @@ class Stations:
         self._lock = threading.Lock()
         self._connecting: set[WorkerProcess] = set()
 
-    def make(self, *, wait_s: float | None = None, server: Server | None = None) -> Station:
-        """A connected station.
+    def make(self, *, wait_s: float | None = None) -> Station:
+        """A connected station on a server of its own, which is let go again if that fails.
 
         Args:
             wait_s: for a server to accept connections; by default the limits'.
-            server: to connect to; by default a new one is opened. It is stopped if that fails.
 
         Raises:
             Failure: the server or the drive did not come up.
         """
         if wait_s is None:
             wait_s = self._limits.start_s if self.servers.several else self._limits.connect_s
-        server = server or self.servers.open(wait_s, self.stopping)
+        try:
+            server = self.servers.open(wait_s, self.stopping)
+        except Failure as failure:
+            raise Failure(failure.fault, f"{self.name}: {failure}") from failure
         try:
             return Station(server, self._connect(server))
         except BaseException:

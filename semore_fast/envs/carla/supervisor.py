@@ -72,13 +72,18 @@ class SupervisedDrive:
         self._failures = 0
         self._last: Failure | None = None
         self._asked = False
-        self.drive_counters: dict[str, int] = {}
-        """What the drive of this station counts itself."""
+        self._counted: dict[str, int] = {}  # by drives of earlier stations
+        self._counting: dict[str, int] = {}
 
     @property
     def station(self) -> Station | None:
         """What it drives on now; None while a new one is being made."""
         return self._station
+
+    def drive_counts(self) -> dict[str, int]:
+        """What the drives counted themselves, in whole episodes."""
+        names = {**self._counted, **self._counting}
+        return {name: self._counted.get(name, 0) + self._counting.get(name, 0) for name in names}
 
     def start(self) -> None:
         """Make the first station.
@@ -94,7 +99,7 @@ class SupervisedDrive:
                 self._count(failure)
                 hopeless = failure.fault == "refused" or not self._stations.servers.several
                 if hopeless or self._failures >= self._limits.first_failures or self._stations.stopping.is_set():
-                    raise UserError(f"--sim carla: {failure}") from failure
+                    raise UserError(f"--sim carla: {failure}{self._advice(failure)}") from failure
                 self._say(f"{failure}; trying again")
             else:
                 self._failures = 0
@@ -117,7 +122,6 @@ class SupervisedDrive:
             except Failure as failure:
                 self._broke(failure)
                 continue
-            self.drive_counters = {str(name): int(count) for name, count in answer.get("counters", {}).items()}
             station.episodes += 1
             if station.first_memory_bytes is None and self._limits.recycle_growth_bytes:
                 station.first_memory_bytes = station.server.memory_bytes()
@@ -167,13 +171,24 @@ class SupervisedDrive:
             retiring.result()
         self._station = self._renewal = self._spare = None
 
+    def _advice(self, failure: Failure) -> str:
+        """What to do about a first start that failed, where the failure does not say it."""
+        if failure.fault == "refused" or self._stations.servers.several:
+            return ""
+        return "; start a server there first, or let --carla-root start one"
+
     def _ready(self) -> Station:
         if self._station is None:
+            self._bank_counts()
             renewal, self._renewal = self._renewal, None
             self._station = self._pool.submit(self._renew).result() if renewal is None else renewal.result()
         elif self._due(self._station):
             self._station = self._recycle(self._station)
         return self._station
+
+    def _bank_counts(self) -> None:
+        """The next drive counts from 0."""
+        self._counted, self._counting = self.drive_counts(), {}
 
     def _renew(self) -> Station:
         """Tries until there is a station again, more and more slowly."""
@@ -246,6 +261,7 @@ class SupervisedDrive:
             old.episodes, old.first_memory_bytes = 0, None  # it works still: try again after as many episodes
             return old if self._station is not None else self._pool.submit(self._renew).result()
         self._counters.add("recycled")
+        self._bank_counts()
         if self._station is not None:
             self._retiring = [one for one in self._retiring if not one.done()]
             self._retiring.append(self._pool.submit(old.retire, self._limits.close_s))
@@ -262,9 +278,11 @@ class SupervisedDrive:
                 terminated=bool(answer.get("terminated", False)),
                 truncated=bool(answer.get("truncated", False)),
             )
+            if "counters" in answer:
+                self._counting = {str(name): int(count) for name, count in answer["counters"].items()}
             odd = [name for name, shape in self._shapes.items() if np.shape(values[name]) != shape]
             finite = math.isfinite(row.reward) and all(np.isfinite(values[name]).all() for name in self._shapes)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Failure("garbage", f"{self._stations.name}: an answer without {error}") from error
         if odd:
             shapes = ", ".join(f"{name} {np.shape(values[name])}" for name in odd)

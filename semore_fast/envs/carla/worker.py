@@ -110,8 +110,10 @@ class Server:
             steer, drive = call["action"]
             frame, reward, terminated, truncated, info = self._drive.step((steer, drive))
             answer, arrays = _split(info)
-            ends = {"terminated": bool(terminated), "truncated": bool(truncated)}
-            return {**answer, "reward": float(reward), **ends}, {**arrays, "frame": frame}
+            answer |= {"reward": float(reward), "terminated": bool(terminated), "truncated": bool(truncated)}
+            if terminated or truncated:
+                answer["counters"] = dict(self._drive.counters)
+            return answer, {**arrays, "frame": frame}
         raise RuntimeError(f"unknown call {op!r}")
 
     def _close(self) -> None:
