@@ -73,6 +73,10 @@ class Crew:
         """Destroy all of our actors."""
         self.dismiss(list(self._actors.values()))
 
+    def forget(self, actor: carla.Actor) -> None:
+        """For one that somebody else has destroyed."""
+        self._actors.pop(actor.id, None)
+
     def forget_all(self) -> None:
         """For a server that does not answer any more."""
         self._actors.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import carla
@@ -75,9 +76,16 @@ class Cast:
                 self._traffic.drive(member.actor, row)
 
     def look(self, snapshot: carla.WorldSnapshot) -> None:
-        """Where everybody is now."""
+        """Where everybody is now.
+
+        The Traffic Manager destroys vehicles that come to the end of the map's last road; their slots are free then.
+        """
         for member in self.members:
-            member.look(snapshot, self._frame)
+            if not member.look(snapshot, self._frame):
+                if self._traffic is not None:
+                    self._traffic.forget(member.actor)
+                self._crew.forget(member.actor)
+                member.actor = None
 
     def direct(self, ego_x_m: float) -> list[Any]:
         """Ask the director, act on what takes effect at once, and return the commands for the tick."""
@@ -121,16 +129,17 @@ class Cast:
         if member.actor is None:
             return []
         if order["order"] == _WALK:
-            return [self._walk(member, member.actor, float(order["speed_y_mps"]))]
+            return [self._walk(member, place, abs(float(order["speed_y_mps"])))]
         assert order["order"] == _STOP
         # Put there, not walked there: so it stands exactly where the scenario's people stand, and does not overshoot.
         there = self._frame.transform(float(place["x_m"]), float(place["y_m"]), float(place["yaw_rad"]))
         there.location.z = member.actor.get_transform().location.z
-        return [carla.command.ApplyTransform(member.actor.id, there), self._walk(member, member.actor, 0.0)]
+        return [carla.command.ApplyTransform(member.actor.id, there), self._walk(member, place, 0.0)]
 
-    def _walk(self, member: Member, actor: carla.Actor, speed_y_mps: float) -> Any:
-        across = self._frame.vector(member.motion.x_m, 0.0, -1.0 if speed_y_mps < 0 else 1.0)
-        return carla.command.ApplyWalkerControl(actor.id, carla.WalkerControl(across, abs(speed_y_mps), False))
+    def _walk(self, member: Member, place: np.void, speed_mps: float) -> Any:
+        across = self._frame.vector(member.motion.x_m, 0.0, math.copysign(1.0, float(place["yaw_rad"])))
+        assert member.actor is not None
+        return carla.command.ApplyWalkerControl(member.actor.id, carla.WalkerControl(across, speed_mps, False))
 
     def _direct_vehicle(self, slot: int, order: np.void) -> None:
         member, place = self.vehicles[slot], order["place"]

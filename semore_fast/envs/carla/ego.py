@@ -45,7 +45,6 @@ class Ego:
         self.actor = actor
         self.motion = Motion(place["x_m"], place["y_m"], 0.0, 0.0, 0.0)
         self._falling_mps = math.inf
-        self.in_contact = False
         if place["lights"]:
             actor.set_light_state(light_state(int(place["lights"])))
         half = actor.bounding_box.extent

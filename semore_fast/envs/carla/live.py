@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +16,9 @@ from semore_fast.envs.carla.connect import Connection
 from semore_fast.envs.carla.drive import Frame, Info
 from semore_fast.envs.carla.ego import Ego
 from semore_fast.envs.carla.errors import CarlaError, CarlaLost, CarlaSetupError
-from semore_fast.envs.carla.measure import actor_rows, contact_expected, impulse_ns
+from semore_fast.envs.carla.measure import actor_rows, contacts_expected, impulse_ns
 from semore_fast.envs.carla.pictures import InstanceIds, class_table, rgb_chw, tags_and_ids
+from semore_fast.envs.carla.sensors import Collision
 from semore_fast.envs.carla.settings import DriveSettings
 from semore_fast.envs.carla.traffic import Traffic
 from semore_fast.envs.embedded import END_REASONS, first_row, results_info
@@ -70,7 +70,14 @@ class LiveDrive:
     def reset(self, seed: int) -> tuple[Frame, Info]:
         """See `Drive`."""
         self._end = _TIME_LIMIT  # until everything stands
-        self._clear()
+        with asking("reset", self._settings.timeouts.call_s):
+            self._clear()
+            self._start(seed)
+        self._end = _RUNNING
+        self.counters["episodes"] += 1
+        return self._observe()
+
+    def _start(self, seed: int) -> None:
         self._director.start(seed)
         self._ego = Ego(self._director, self._crew, self._wardrobe, self._connection.frame, self._settings)
         self._cast = Cast(self._director, self._crew, self._wardrobe, self._connection.frame, self._traffic)
@@ -81,11 +88,8 @@ class LiveDrive:
         for _ in range(self._settings.scenario.warmup_frames):
             self._advance(still)
         self._director.begin()
-        self._end = _RUNNING
-        self.counters["episodes"] += 1
         self.counters["spawn_retries"] = self._crew.spawn_retries
         self.counters["absent"] += self._cast.absent
-        return self._observe()
 
     def step(self, action: ArrayLike) -> tuple[Frame, float, bool, bool, Info]:
         """See `Drive`."""
@@ -96,7 +100,8 @@ class LiveDrive:
             raise _C.ResetNeededError(f"the episode has ended ({END_REASONS[self._end]}); reset it before going on")
         control = np.clip(wanted, -1.0, 1.0)
         for _ in range(self._settings.action_repeat):
-            self._end = self._advance(control)
+            with asking(f"frame {self._frame + 1}", self._settings.timeouts.call_s):
+                self._end = self._advance(control)
             if self._end != _RUNNING:
                 break
         picture, info = self._observe()
@@ -165,7 +170,7 @@ class LiveDrive:
         commands.append(ego.command(control))
         self._connection.client.apply_batch(commands)
         self._tick()
-        events = self._collisions(ego, cast)
+        events = self._collisions(ego, cast, float(control[1]))
         hits = sum(cast.note_hit(other, self._frame) for other in dict.fromkeys(e[1] for e in events))
         motion = ego.motion
         end = self._director.judge(
@@ -182,10 +187,9 @@ class LiveDrive:
         at_the_end = motion.x_m > self._connection.frame.length_m - _ROAD_ENDS_M
         return _TIME_LIMIT if end == _RUNNING and at_the_end else end
 
-    def _collisions(self, ego: Ego, cast: Cast) -> list[Any]:
-        expected = ego.in_contact or contact_expected(ego.motion, ego.size_m, cast.members, self._settings.scenario)
+    def _collisions(self, ego: Ego, cast: Cast, drive: float) -> list[Collision]:
+        expected = contacts_expected(ego.motion, ego.size_m, cast.members, self._settings.scenario, self._frame, drive)
         events = ego.ear.take(self._frame, expected, self._settings.timeouts.collision_s)
-        ego.in_contact = bool(events)
         self.counters["late_collisions"] += sum(event[0] < self._frame for event in events)
         return events
 

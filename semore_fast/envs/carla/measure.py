@@ -14,7 +14,7 @@ from semore_fast.envs.carla.roads import Motion, RoadFrame
 from semore_fast.envs.carla.sensors import Collision
 from semore_fast.envs.scenario import Scenario
 
-__all__ = ["BARRIER", "Member", "actor_rows", "contact_expected", "impulse_ns"]
+__all__ = ["BARRIER", "Member", "actor_rows", "contacts_expected", "impulse_ns"]
 
 _MARGIN_M = 0.3
 _AT_THE_FRONT_M = 0.6
@@ -41,11 +41,14 @@ class Member:
     last_hit: int = field(default=-1_000_000)
     """Frame of its last collision."""
 
-    def look(self, snapshot: carla.WorldSnapshot, frame: RoadFrame) -> None:
-        """Take its motion from a snapshot; it stays where it was if it is not in there."""
-        found = snapshot.find(self.actor.id) if self.actor is not None else None
+    def look(self, snapshot: carla.WorldSnapshot, frame: RoadFrame) -> bool:
+        """Take its motion from a snapshot; False if it has a body and the snapshot does not."""
+        if self.actor is None:
+            return True
+        found = snapshot.find(self.actor.id)
         if found is not None:
             self.motion = frame.motion(found.get_transform(), found.get_velocity())
+        return found is not None
 
     def status(self, ego_x_m: float) -> int:
         """As the director wants it."""
@@ -69,29 +72,38 @@ def impulse_ns(events: list[Collision]) -> float:
     return float(total)
 
 
-def contact_expected(ego: Motion, size_m: tuple[float, float], others: list[Member], scenario: Scenario) -> bool:
-    """Whether places alone say that the ego touches somebody, or a barrier, in this frame."""
+def contacts_expected(
+    ego: Motion, size_m: tuple[float, float], others: list[Member], scenario: Scenario, frame: int, drive: float
+) -> int:
+    """How many the ego should touch in this frame, barriers included, as far as places tell; rather too many.
+
+    Args:
+        ego: its motion after the frame.
+        size_m: its length and width.
+        others: everybody else.
+        scenario: its road has the barriers.
+        frame: the server's.
+        drive: whoever lies on the bonnet weighs only on a car that does not brake.
+    """
     length_m, width_m = size_m
     cos, sin = math.cos(ego.yaw_rad), math.sin(ego.yaw_rad)
     reach = 0.5 * (length_m * abs(sin) + width_m * abs(cos)) + _MARGIN_M
     road = scenario.road
     inner = 0.5 * road.median_width_m if road.median_width_m > 0 else -math.inf
-    if abs(ego.y_m) + reach > road.fence_y_m or abs(ego.y_m) - reach < inner:
-        return True
+    count = int(abs(ego.y_m) + reach > road.fence_y_m or abs(ego.y_m) - reach < inner)
     for member in others:
         if not member.present:
             continue
         dx, dy = member.motion.x_m - ego.x_m, member.motion.y_m - ego.y_m
-        ahead, left = cos * dx + sin * dy, cos * dy - sin * dx
+        ahead, left = cos * dx + sin * dy, abs(cos * dy - sin * dx)
         if member.struck:
-            if 0.5 * length_m < ahead < 0.5 * length_m + _AT_THE_FRONT_M and abs(left) < width_m:
-                return True
-        elif (
-            abs(ahead) < 0.5 * (length_m + max(member.length_m, member.width_m)) + _MARGIN_M
-            and abs(left) < 0.5 * (width_m + max(member.width_m, 0.0)) + _MARGIN_M
-        ):
-            return True
-    return False
+            in_front = 0.5 * length_m < ahead < 0.5 * length_m + _AT_THE_FRONT_M and left < width_m
+            count += member.last_hit == frame - 1 or (in_front and drive >= 0)
+        else:
+            longest = max(member.length_m, member.width_m)
+            aside = 0.5 * (width_m + member.width_m) + _MARGIN_M
+            count += abs(ahead) < 0.5 * (length_m + longest) + _MARGIN_M and left < aside
+    return count
 
 
 def actor_rows(ego: Motion, others: list[Member]) -> NDArray[np.float32]:

@@ -109,17 +109,17 @@ class Ear:
 
         sensor.listen(note)
 
-    def take(self, frame: int, expected: bool, wait_s: float) -> list[Collision]:
+    def take(self, frame: int, expected: int, wait_s: float) -> list[Collision]:
         """Everything heard up to `frame` and not yet taken, late ones of earlier frames included.
 
         Args:
             frame: the last frame asked for.
-            expected: wait a little if nothing of this frame has come yet.
+            expected: wait a little while fewer others than this have been heard of in this frame.
             wait_s: how long.
         """
         deadline = time.monotonic() + wait_s
         with self._news:
-            while expected and not any(event[0] >= frame for event in self._heard):
+            while len({event[1] for event in self._heard if event[0] == frame}) < expected:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break

@@ -86,6 +86,10 @@ class Traffic:
             with asking("take a vehicle from the Traffic Manager", self._limit_s):
                 vehicle.set_autopilot(False, self._port)
 
+    def forget(self, vehicle: carla.Actor) -> None:
+        """For a vehicle that is destroyed already."""
+        self._driven.pop(vehicle.id, None)
+
     def release_all(self) -> None:
         """Take every vehicle back."""
         for vehicle in list(self._driven.values()):
