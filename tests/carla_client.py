@@ -1,5 +1,6 @@
-"""What an unmodified carla.Client sees: run by test_carla_server.py in a process of its own, and against real servers."""
+"""What an unmodified carla.Client sees; run by test_carla_server.py in a process of its own."""
 
+import itertools
 import json
 import os
 import queue
@@ -127,7 +128,7 @@ def ticks(s):
     box = car.bounding_box
     found = {
         "before": before,
-        "steps": sorted({b - a for a, b in zip(numbers, numbers[1:], strict=False)}),
+        "steps": sorted({b - a for a, b in itertools.pairwise(numbers)}),
         "snapshot_is_of_the_tick": snapshot.frame == numbers[-1],
         "delta": snapshot.timestamp.delta_seconds,
         "place": place(car),

@@ -7,11 +7,11 @@ from carla_processes import ROOT, run_client, server
 pytest.importorskip("carla")
 pytest.importorskip("msgpack")
 
-from dataclasses import asdict  # noqa: E402
+from dataclasses import asdict
 
-from semore_fast import _C  # noqa: E402
-from semore_fast.carla_server.control import Control  # noqa: E402
-from semore_fast.envs.presets import JW  # noqa: E402
+from semore_fast import _C
+from semore_fast.carla_server.control import Control
+from semore_fast.envs.presets import JW
 
 CLIENT = ROOT / "tests" / "carla_client.py"
 
