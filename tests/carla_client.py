@@ -16,7 +16,7 @@ IMAGE = 128
 KINDS = ("rgb", "semantic_segmentation", "instance_segmentation", "depth")
 
 
-class Session:
+class Visitor:
     """A client, its world in synchronous mode, and what it spawned."""
 
     def __init__(self, port, folder, host="127.0.0.1"):
@@ -356,13 +356,13 @@ STEPS = (connects, blueprints, ticks, pictures, weathers, collisions, walkers, b
 def main():
     port, folder = int(sys.argv[1]), sys.argv[2]
     names = sys.argv[3:]
-    session = Session(port, folder)
+    visitor = Visitor(port, folder)
     found = {}
     for step in STEPS:
         if names and step.__name__ not in names:
             continue
         try:
-            found[step.__name__] = step(session)
+            found[step.__name__] = step(visitor)
         except (RuntimeError, AssertionError, IndexError, AttributeError, TypeError, ValueError, queue.Empty):
             found[step.__name__] = {"failed": traceback.format_exc()}
     print(json.dumps(found), flush=True)
