@@ -144,6 +144,192 @@ class Simulator:
 def scenario_presets() -> dict[str, dict[str, Any]]:
     """The C++ values of "defaults", "jw", "hb" and "hw", by field name."""
 
+# The scenario's rules for another world (csrc/bindings/director.cpp)
+
+SEEN_DTYPE: np.dtype[np.void]
+"""Where another world's body is: float32 x_m, y_m (road frame); uint8 status: 0 up, 1 struck, 2 gone."""
+VEHICLE_KINDS: tuple[str, ...]
+"""Names of a vehicle's `kind`."""
+FIRST_VEHICLE_ID: int
+"""Instance id of vehicle slot 0; walker slot 0 has 1."""
+
+def limiter_share(speed_mps: float, speed_limit_mps: float) -> float:
+    """What the ego's speed limiter leaves of the throttle, in [0, 1]."""
+
+class Director:
+    """The scenario's rules without a world: who stands and drives where, who sets out when, how a frame is judged.
+
+    Another world holds the bodies. Draws, order of draws, reward and reasons to end are the embedded simulator's own
+    code. All in the road frame: x along the road, y to the left, yaw counter-clockwise, metres, radians, m/s.
+
+    A frame is `advance`, the other world's tick, `judge`. An episode is `start`, the warm-up's frames, `begin`, frames.
+    """
+
+    def __init__(self, scenario: dict[str, Any]) -> None:
+        """`scenario` holds every field of ScenarioConfig by name; a missing or unknown name raises `ValueError`."""
+
+    def start(self, seed: int) -> None:
+        """Draw an episode's start; the seed is a world's, in [0, 2**64), as in `Simulator.reset`."""
+
+    def begin(self) -> None:
+        """End the warm-up: frames count from here."""
+
+    def ego_place(self) -> dict[str, float]:
+        """x_m, y_m, lane (0 next to the centre) and lights (bits of scene.hpp's Lights)."""
+
+    def walkers(self) -> npt.NDArray[np.void]:
+        """One row a slot: float32 x_m, y_m, yaw_rad; uint8 [3] colour (RGB), style."""
+
+    def vehicles(self) -> npt.NDArray[np.void]:
+        """One row a slot: float32 x_m, y_m, speed_mps, desired_mps, lane_offset_m (left, +y), length_m, width_m,
+        height_m; uint8 kind (`VEHICLE_KINDS`); int8 direction (1 is +x), lane; uint8 lights, style, [3] colour."""
+
+    def advance(
+        self, *, ego_x_m: float, walkers: npt.NDArray[np.void], vehicles: npt.NDArray[np.void]
+    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
+        """Orders for the frame to come, from SEEN_DTYPE rows of everybody as they are now.
+
+        Returns:
+            Walkers: float32 speed_y_mps (of this frame: y + speed_y_mps * dt_s is exactly the place after it); place (a
+            row of `walkers()`, after the frame); uint8 order: 0 none, 1 sets out, 2 arrives and stands, 3 is somebody
+            else in another place. Vehicles: place (a row of `vehicles()`); bool moved (to a new place ahead), swerved
+            (chose another lane_offset_m).
+        """
+
+    def judge(
+        self,
+        *,
+        x_m: float,
+        y_m: float,
+        yaw_rad: float,
+        vx_mps: float,
+        vy_mps: float,
+        steer: float,
+        drive: float,
+        crash_intensity_ns: float,
+        new_hits: int,
+    ) -> int:
+        """Score the frame that has passed, count it and return its reason to end (index into END_REASONS)."""
+
+    def take(self) -> npt.NDArray[np.void]:
+        """RESULT_DTYPE [1]: the sum of the frames judged since the last call."""
+
+    def ego_row(
+        self, *, x_m: float, y_m: float, yaw_rad: float, vx_mps: float, vy_mps: float
+    ) -> npt.NDArray[np.float32]:
+        """float32 [4]: speed_mps, lane_offset_m, heading_error_rad, lane_width_m."""
+
+# Open world (csrc/bindings/open_world.cpp)
+
+class OpenWorldFull(RuntimeError):  # noqa: N818 - says what happened, as StopIteration does
+    """No slot is left: 48 walkers and 33 vehicles, cyclists included, fit."""
+
+@final
+class OpenWorld:
+    """A road on which vehicles and people come, go and move as callers say, with any number of cameras.
+
+    Axes: x along the road, y to the left, z up; metres, radians counter-clockwise, m/s, N s. A tick moves people, then
+    vehicles, then resolves contacts, then moves whoever was struck, as the embedded simulator does; with one reporting
+    vehicle and people alone it equals the embedded simulator's to the bit. Bad arguments, an actor or a camera that is
+    not here among them, raise `ValueError` and change nothing. Any thread may call anything; `tick` and `render`
+    release the GIL.
+    """
+
+    def __init__(self, *, road: dict[str, Any], dt_s: float) -> None:
+        """`road` holds every field of Road by name. dt_s is 0.005 to 0.1."""
+
+    def set_scene(self, *, weather: str, street_lights: bool, scenery_seed: int) -> None:
+        """Light, weather and what stands beside the road; the seed of an embedded episode gives that one's houses."""
+
+    def set_dt(self, dt_s: float) -> None: ...
+    def spawn_vehicle(
+        self,
+        *,
+        kind: str,
+        length_m: float,
+        width_m: float,
+        height_m: float,
+        colour: tuple[int, int, int],
+        style: int,
+        x_m: float,
+        y_m: float,
+        yaw_rad: float,
+    ) -> int:
+        """The new actor, or -1 where somebody stands or a fence or barrier is.
+
+        kind: car, van, truck, police_car or cyclist. style: 0 to 255. Ids count up from 1 and never come again; slots
+        are filled from the first free one. Raises `OpenWorldFull`.
+        """
+
+    def spawn_walker(self, *, colour: tuple[int, int, int], style: int, x_m: float, y_m: float, yaw_rad: float) -> int:
+        """As `spawn_vehicle`."""
+
+    def remove(self, actor: int) -> None: ...
+    def control_vehicle(
+        self, actor: int, *, steer: float, throttle: float, brake: float, hand_brake: bool, reverse: bool
+    ) -> None:
+        """Held until the next call. steer: -1 to 1, right positive; throttle and brake: 0 to 1."""
+
+    def set_speed_limit(self, actor: int, speed_mps: float) -> None:
+        """Fade out a vehicle's throttle at this speed, as the embedded ego's limiter does; without a call, never."""
+
+    def control_walker(self, actor: int, *, x: float, y: float, speed_mps: float) -> None:
+        """Walk along the unit vector (x, y) until the next call, and face that way; speed 0 keeps the direction."""
+
+    def place(self, actor: int, *, x_m: float, y_m: float, z_m: float, yaw_rad: float) -> None:
+        """Move at once. Velocity stays; contacts end; somebody struck stands again. z_m lasts until the next tick."""
+
+    def set_velocity(self, actor: int, *, x_mps: float, y_mps: float) -> None: ...
+    def set_lights(self, actor: int, bits: int) -> None:
+        """1 low beam, 2 high beam, 4 brake, 8 tail, 16 beacon. Braking lights up by itself."""
+
+    def set_reporting(self, actor: int, on: bool) -> None:
+        """Whether a vehicle feels its collisions as the embedded simulator's ego does, and reports them."""
+
+    def tick(self) -> None: ...
+    def reset_clock(self, ticks: int) -> None:
+        """Rain and beacons take their time from this count; an embedded episode starts at its warm-up frames."""
+
+    def actors(self) -> npt.NDArray[np.void]:
+        """One row an actor, people first, each in the order of slots.
+
+        id uint32; alive uint8, 0 once a person or cyclist was struck; present uint8, 0 once they are gone too;
+        instance_id uint8; float32 x_m, y_m, z_m, yaw_rad, pitch_rad, vx_mps, vy_mps, yaw_rate_rps, ax_mps2, ay_mps2.
+        """
+
+    def collisions(self) -> npt.NDArray[np.void]:
+        """Of the last tick, those of reporting vehicles.
+
+        actor, other uint32 (other 0: fence or barrier); impulse_x_ns, impulse_y_ns float32, acting on `actor`, whose
+        norm computed in float64 and rounded to float32 is the simulator's own; begun uint8, 0 while a contact lasts.
+        """
+
+    def open_camera(self, *, width: int, height: int, fov_deg: float, supersample: int) -> int:
+        """16 to 2048 pixels a side; the field of view is horizontal, as CARLA's; supersample 1 to 4."""
+
+    def close_camera(self, camera: int) -> None: ...
+    def render(
+        self,
+        camera: int,
+        *,
+        owner: int,
+        x_m: float,
+        y_m: float,
+        z_m: float,
+        yaw_rad: float,
+        pitch_rad: float,
+        bgra: npt.NDArray[np.uint8] | None,
+        class_ids: npt.NDArray[np.uint8] | None = None,
+        instance_ids: npt.NDArray[np.uint8] | None = None,
+        depth_m: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Draw into C-contiguous arrays [height, width] (bgra [height, width, 4]); None leaves one out.
+
+        The pose is relative to the owner's centre on the ground, absolute when owner is 0. Positive pitch looks up. An
+        owner that has the camera inside is not drawn and lights the road with its own lamps. depth_m is along the
+        optical axis; sky and all beyond lie at 1000 m.
+        """
+
 # Input pipeline (csrc/bindings/frames.cpp)
 
 def encoder_inputs(

@@ -178,6 +178,7 @@ class Trainer:
         means = self._means.read()
         self._check_finite(means)
         guidance, replay = collector.guidance.stats(), collector.replay.stats()
+        servers = self.parts.evaluator.worlds.counts()
         status: Status = {
             "frame": collector.frame,
             "updates": self.updates,
@@ -185,6 +186,7 @@ class Trainer:
             "updates_per_s": rates[1].per_second(self.updates),
             "budget": self._budget.window(),
             "guidance": guidance,
+            "carla": servers,
         }
         if (slow_down := self._slow_down.read()) is not None:
             status["slow_down"] = slow_down
@@ -202,6 +204,7 @@ class Trainer:
         values |= {f"time/{name}": share for name, share in status["budget"].items()}
         values |= {f"guidance/{name}": count for name, count in guidance.items()}
         values |= {} if slow_down is None else {"guidance/slow_down": slow_down}
+        values |= {f"carla/{name}": count for name, count in servers.items()}
         values |= {f"admission/{name}": count for name, count in collector.admission.stats().items()}
         values |= {f"replay/{name}": count for name, count in replay.items()}
         self._write("train", values)

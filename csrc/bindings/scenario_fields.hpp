@@ -232,6 +232,14 @@ inline driving::ScenarioConfig scenario_from_dict(const pybind11::dict& values) 
     return scenario;
 }
 
+inline driving::RoadView road_from_dict(const pybind11::dict& values) {
+    driving::RoadView road;
+    scenario_fields::FromDict fields(values, "road.");
+    scenario_fields::visit_road(road, fields);
+    fields.refuse_unknown();
+    return road;
+}
+
 inline pybind11::dict scenario_to_dict(const driving::ScenarioConfig& scenario) {
     scenario_fields::ToDict fields;
     scenario_fields::visit_scenario(scenario, fields);

@@ -20,23 +20,21 @@ void follow_ego(const Ego& ego, const Body& body, float& x_m, float& y_m) {
 }
 
 // A body rolls off to the front.
-void shed_body(const Ego& ego, Body& body, float& x_m, float& y_m) {
+void shed_body(const Car& car, Body& body, float& x_m, float& y_m) {
     body.status = BodyStatus::down;
-    body.slide_mps = road_velocity(ego).x_mps;
-    body.carried_x_m = 0.5f * kEgoLength_m + 1.0f;
-    follow_ego(ego, body, x_m, y_m);
+    body.slide_mps = road_velocity(car.motion).x_mps;
+    body.carried_x_m = 0.5f * car.length_m + 1.0f;
+    follow_ego(car.motion, body, x_m, y_m);
 }
 
-// A vehicle comes free with the ego's speed and a little clearance.
-void shed_vehicle(const Ego& ego, Vehicle& vehicle) {
-    Body& body = vehicle.body;
+// A vehicle comes free with a little clearance.
+void shed_vehicle(const Car& car, Body& body, float width_m, float& x_m, float& y_m) {
     body.status = BodyStatus::active;
     body.touching = 0;
-    const bool beside = std::abs(body.carried_y_m) > 0.5f * (kEgoWidth_m + vehicle.width_m) - kClearance_m;
+    const bool beside = std::abs(body.carried_y_m) > 0.5f * (car.width_m + width_m) - kClearance_m;
     float& axis = beside ? body.carried_y_m : body.carried_x_m;
     axis += std::copysign(kClearance_m, axis);
-    follow_ego(ego, body, vehicle.x_m, vehicle.y_m);
-    vehicle.speed_mps = static_cast<float>(vehicle.direction) * road_velocity(ego).x_mps;
+    follow_ego(car.motion, body, x_m, y_m);
 }
 
 // Friction of the carried body or vehicle on the road, felt by the ego as a lasting contact.
@@ -68,6 +66,8 @@ float carry(const ScenarioConfig& config, Ego& ego, Body& body, float struck_kg,
     return impulse;
 }
 
+}  // namespace
+
 void lie(const ScenarioConfig& config, Body& body, float& x_m) {
     x_m += body.slide_mps * config.dt_s;
     const float change = kSlideBraking_mps2 * config.dt_s;
@@ -76,20 +76,33 @@ void lie(const ScenarioConfig& config, Body& body, float& x_m) {
     if (static_cast<float>(body.down_frames) * config.dt_s >= kLiesFor_s) body.status = BodyStatus::gone;
 }
 
+float carry_person(const ScenarioConfig& config, const Car& car, Body& body, float struck_kg, float& x_m, float& y_m) {
+    if (!is_person_shed(config, car.motion)) return carry(config, car.motion, body, struck_kg, x_m, y_m);
+    shed_body(car, body, x_m, y_m);
+    return 0;
+}
+
+float carry_vehicle(const ScenarioConfig& config, const Car& car, Body& body, float width_m, float& x_m, float& y_m) {
+    if (!is_vehicle_shed(config, car.motion, body))
+        return carry(config, car.motion, body, config.struck_vehicle_mass_kg, x_m, y_m);
+    shed_vehicle(car, body, width_m, x_m, y_m);
+    return 0;
+}
+
+namespace {
+
 float advance_body(const ScenarioConfig& config, Ego& ego, Body& body, float struck_kg, float& x_m, float& y_m) {
     if (body.status == BodyStatus::down) lie(config, body, x_m);
-    if (body.status != BodyStatus::carried) return 0;
-    if (!is_person_shed(config, ego)) return carry(config, ego, body, struck_kg, x_m, y_m);
-    shed_body(ego, body, x_m, y_m);
-    return 0;
+    return body.status == BodyStatus::carried ? carry_person(config, {ego}, body, struck_kg, x_m, y_m) : 0;
 }
 
 float advance_hooked(const ScenarioConfig& config, Ego& ego, Vehicle& vehicle) {
     if (vehicle.body.status != BodyStatus::carried) return 0;
-    if (!is_vehicle_shed(config, ego, vehicle.body))
-        return carry(config, ego, vehicle.body, config.struck_vehicle_mass_kg, vehicle.x_m, vehicle.y_m);
-    shed_vehicle(ego, vehicle);
-    return 0;
+    const float impulse =
+        carry_vehicle(config, {ego}, vehicle.body, vehicle.width_m, vehicle.x_m, vehicle.y_m);
+    if (vehicle.body.status == BodyStatus::active)
+        vehicle.speed_mps = static_cast<float>(vehicle.direction) * road_velocity(ego).x_mps;
+    return impulse;
 }
 
 }  // namespace

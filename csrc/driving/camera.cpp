@@ -22,8 +22,8 @@ int checked(const char* name, int value, int low, int high) {
 }  // namespace
 
 struct Camera::Impl {
-    explicit Impl(const CameraConfig& c)
-        : image_size(checked("image_size", c.image_size, 16, 512)),
+    Impl(const CameraConfig& c, int largest)
+        : image_size(checked("image_size", c.image_size, 16, largest)),
           supersample(checked("supersample", c.supersample, 1, 4)),
           raster(image_size * supersample),
           pixels(raster.stride()) {
@@ -33,7 +33,9 @@ struct Camera::Impl {
 
     void paint(const SceneView& scene, const View& view, const Lighting& lighting, const EgoBeam& beam);
     void hide_covered_glare(const Frame& frame);
-    void shade(const RowScene& rows, std::uint8_t* rgb, std::uint8_t* class_ids, std::uint8_t* instance_ids);
+    void shade(const RowScene& rows, const Planes& out);
+    void light(const RowScene& rows, int row, std::uint8_t* rgb);
+    void store(int row, const Planes& out) const;
 
     int image_size, supersample;
     Raster raster;
@@ -70,36 +72,45 @@ void Camera::Impl::hide_covered_glare(const Frame& frame) {
     frame.glares.erase(std::remove_if(frame.glares.begin(), frame.glares.end(), covered), frame.glares.end());
 }
 
-void Camera::Impl::shade(const RowScene& rows, std::uint8_t* rgb, std::uint8_t* class_ids, std::uint8_t* instance_ids) {
+// From surfaces to the colours of a display.
+void Camera::Impl::light(const RowScene& rows, int row, std::uint8_t* rgb) {
     const int size = raster.size();
     const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(size) * size;
-    for (int row = 0; row < size; ++row) {
+    apply_beam(rows, row, pixels);
+    apply_fog(rows.lighting, pixels);
+    apply_glare(glares, row, pixels);
+    apply_rain(streaks, row, pixels);
+    std::uint8_t* out = rgb + static_cast<std::ptrdiff_t>(row) * size;
+    apply_tone(pixels, size, out, out + plane, out + 2 * plane);
+}
+
+void Camera::Impl::store(int row, const Planes& out) const {
+    if (row % supersample != supersample / 2) return;
+    const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(row / supersample) * image_size;
+    if (out.class_ids) store_ids(pixels, supersample, image_size, 8, out.class_ids + offset);
+    if (out.instance_ids) store_ids(pixels, supersample, image_size, 0, out.instance_ids + offset);
+    if (out.depth_m) store_depth(pixels, supersample, image_size, out.depth_m + offset);
+}
+
+void Camera::Impl::shade(const RowScene& rows, const Planes& out) {
+    for (int row = 0; row < raster.size(); ++row) {
         if (ground_begins(rows.view, row))
             shade_ground(rows, row, pixels);
         else
             shade_sky(rows, row, pixels);
-        apply_decals(rows, row, decals, pixels);
+        if (out.rgb_chw) apply_decals(rows, row, decals, pixels);
         apply_surfaces(raster, row, pixels);
-        apply_beam(rows, row, pixels);
-        apply_fog(rows.lighting, pixels);
-        apply_glare(glares, row, pixels);
-        apply_rain(streaks, row, pixels);
-        std::uint8_t* out = rgb + static_cast<std::ptrdiff_t>(row) * size;
-        apply_tone(pixels, size, out, out + plane, out + 2 * plane);
-        if (row % supersample != supersample / 2) continue;
-        const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(row / supersample) * image_size;
-        if (class_ids) store_ids(pixels, supersample, image_size, 8, class_ids + offset);
-        if (instance_ids) store_ids(pixels, supersample, image_size, 0, instance_ids + offset);
+        if (out.rgb_chw) light(rows, row, out.rgb_chw);
+        store(row, out);
     }
 }
 
-Camera::Camera(const CameraConfig& config) : impl_(std::make_unique<Impl>(config)) {}
+Camera::Camera(const CameraConfig& config, int largest) : impl_(std::make_unique<Impl>(config, largest)) {}
 Camera::~Camera() = default;
 Camera::Camera(Camera&&) noexcept = default;
 Camera& Camera::operator=(Camera&&) noexcept = default;
 
-void Camera::render(const SceneView& scene, std::uint8_t* rgb_chw, std::uint8_t* class_ids,
-                    std::uint8_t* instance_ids) {
+void Camera::render(const SceneView& scene, const Planes& out) {
     Impl& impl = *impl_;
     const View view = make_view(scene, impl.raster.size());
     const Lighting& lighting = lighting_of(scene.weather);
@@ -107,13 +118,15 @@ void Camera::render(const SceneView& scene, std::uint8_t* rgb_chw, std::uint8_t*
     impl.paint(scene, view, lighting, beam);
     place_rain(scene, view, lighting, impl.streaks);
     const RowScene rows(scene, view, lighting, beam);
-    const bool supersampled = impl.supersample > 1;
-    impl.shade(rows, supersampled ? impl.large.data() : rgb_chw, class_ids, instance_ids);
-    if (!supersampled) return;
+    const bool shrinks = impl.supersample > 1 && out.rgb_chw;
+    Planes drawn = out;
+    if (shrinks) drawn.rgb_chw = impl.large.data();
+    impl.shade(rows, drawn);
+    if (!shrinks) return;
     const std::ptrdiff_t in_plane = static_cast<std::ptrdiff_t>(view.size) * view.size;
     const std::ptrdiff_t out_plane = static_cast<std::ptrdiff_t>(impl.image_size) * impl.image_size;
     for (int c = 0; c < 3; ++c)
-        shrink(impl.large.data() + c * in_plane, impl.image_size, impl.supersample, rgb_chw + c * out_plane);
+        shrink(impl.large.data() + c * in_plane, impl.image_size, impl.supersample, out.rgb_chw + c * out_plane);
 }
 
 }  // namespace semore::driving

@@ -44,5 +44,7 @@ void apply_tone(const PixelRow& in, int count, std::uint8_t* r, std::uint8_t* g,
 void shrink(const std::uint8_t* in, int size, int factor, std::uint8_t* out);
 // Bits shift..shift + 7 of the ids of `count` pixels, taken at the centre of every `step` columns.
 void store_ids(const PixelRow& in, int step, int count, int shift, std::uint8_t* out);
+// Depth of the same pixels; the sky and what is farther off lie at sky_depth_m.
+void store_depth(const PixelRow& in, int step, int count, float* out);
 
 }  // namespace semore::driving

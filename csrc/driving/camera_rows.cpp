@@ -1,5 +1,6 @@
 #include "instruction_sets.hpp"
 
+#include "camera.hpp"
 #include "camera_ground.hpp"
 #include "camera_texture.hpp"
 
@@ -244,6 +245,14 @@ void store_ids(const PixelRow& in, int step, int count, int shift, std::uint8_t*
     if (step == 1) return split_ids(in.ids.data(), count, shift, out);
     const std::int32_t* centre = in.ids.data() + step / 2;
     for (int i = 0; i < count; ++i) out[i] = static_cast<std::uint8_t>(centre[i * step] >> shift & 255);
+}
+
+void store_depth(const PixelRow& in, int step, int count, float* out) {
+    const float* centre = in.depth_m.data() + step / 2;
+    for (int i = 0; i < count; ++i) {
+        const float depth = centre[i * step];
+        out[i] = depth > 0 ? min_of(depth, sky_depth_m) : sky_depth_m;
+    }
 }
 
 void shrink(const std::uint8_t* in, int size, int factor, std::uint8_t* out) {

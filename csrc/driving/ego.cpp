@@ -18,6 +18,7 @@ constexpr float kPower_wpkg = 80.0f;     // full throttle, power side
 constexpr float kBrake_mps2 = 8.0f;      // full brake
 constexpr float kDrag_per_m = 0.00033f;  // 0.5 rho cd A / mass
 constexpr float kRolling_mps2 = 0.12f;
+constexpr float kReverseLimit_mps = 8.0f;
 constexpr float kLimiterBand_mps = 0.5f;  // throttle fades out over this last stretch below the limit
 constexpr float kKinematicBelow_mps = 2.0f, kDynamicAbove_mps = 4.0f;
 constexpr int kSubsteps = 4;  // keeps the tyres' lateral mode stable at kKinematicBelow
@@ -40,15 +41,21 @@ float tyre_force(float slip, float load, float longitudinal) {
     return -room * demand / std::sqrt(1.0f + demand * demand);
 }
 
-// Longitudinal acceleration that pedals, drag and rolling resistance ask for; brakes never push backwards.
-float pedal_acceleration(const Ego& ego, const Pedals& pedals, float speed_limit_mps, float dt_s) {
-    const float speed = ego.forward_mps;
-    const float fade = std::clamp((speed_limit_mps - speed) / kLimiterBand_mps, 0.0f, 1.0f);
+// Acceleration in the selected gear's direction that pedals, drag and rolling resistance ask for at a speed in that
+// direction; brakes never push the other way.
+float geared_acceleration(const Pedals& pedals, float speed, float speed_limit_mps, float dt_s) {
+    const float fade = limiter_share(speed, speed_limit_mps);
     const float drive = pedals.throttle * fade * std::min(kDrive_mps2, kPower_wpkg / std::max(speed, 1.0f));
     const float brake = std::min(pedals.brake * kBrake_mps2, kEgoGrip * kGravity_mps2);
     const float resist = brake + kRolling_mps2 + kDrag_per_m * speed * speed;
     const float stopping = std::abs(speed) / dt_s + (speed >= 0 ? drive : 0.0f);
     return drive - std::copysign(std::min(resist, stopping), speed);
+}
+
+float pedal_acceleration(const Ego& ego, const Pedals& pedals, float speed_limit_mps, float dt_s) {
+    if (pedals.reverse)
+        return -geared_acceleration(pedals, 0.0f - ego.forward_mps, std::min(speed_limit_mps, kReverseLimit_mps), dt_s);
+    return geared_acceleration(pedals, ego.forward_mps, speed_limit_mps, dt_s);
 }
 
 float slip_at_front(const Ego& ego, float forward) {
@@ -93,6 +100,14 @@ void advance_velocities(Ego& ego, float accel, float dt_s) {
 }
 
 }  // namespace
+
+float limiter_share(float speed_mps, float speed_limit_mps) {
+    return std::clamp((speed_limit_mps - speed_mps) / kLimiterBand_mps, 0.0f, 1.0f);
+}
+
+Pedals pedals_of(float steer, float throttle, float brake) {
+    return {-steer * kEgoMaxWheelAngle_rad, throttle, brake, false};
+}
 
 void advance_ego(Ego& ego, const Pedals& pedals, float speed_limit_mps, float dt_s) {
     const float h = dt_s / kSubsteps;

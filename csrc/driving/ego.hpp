@@ -14,7 +14,14 @@ constexpr float kEgoMaxWheelAngle_rad = 0.58f;  // 33 degrees at full lock
 struct Pedals {
     float wheel_target_rad = 0;  // front wheels, left positive
     float throttle = 0, brake = 0;
+    bool reverse = false;  // the throttle pushes backwards
 };
+
+// What the speed limiter leaves of the throttle.
+float limiter_share(float speed_mps, float speed_limit_mps);
+
+// Steering in [-1, 1], positive to the right; pedals in [0, 1].
+Pedals pedals_of(float steer, float throttle, float brake);
 
 void advance_ego(Ego& ego, const Pedals& pedals, float speed_limit_mps, float dt_s);
 
@@ -25,5 +32,11 @@ struct RoadVelocity {
 RoadVelocity road_velocity(const Ego& ego);
 void set_road_velocity(Ego& ego, RoadVelocity velocity);
 float ego_speed(const Ego& ego);
+
+// A vehicle that feels what it touches: the ego, or any vehicle of the open world.
+struct Car {
+    Ego& motion;
+    float length_m = kEgoLength_m, width_m = kEgoWidth_m;
+};
 
 }  // namespace semore::driving

@@ -1,5 +1,7 @@
 #include "simulator.hpp"
 
+#include "rules.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,21 +12,6 @@ namespace semore::driving {
 namespace {
 
 constexpr std::uint64_t state_magic = 0x31534d5345564452ull;  // changes with the layout written by save()
-
-void add(TickResult& sum, const TickResult& tick) {
-    sum.reward += tick.reward;
-    sum.reward_progress += tick.reward_progress;
-    sum.reward_collision += tick.reward_collision;
-    sum.reward_brake += tick.reward_brake;
-    sum.reward_steer += tick.reward_steer;
-    sum.distance_m += tick.distance_m;
-    sum.crash_intensity_ns += tick.crash_intensity_ns;
-    sum.steer_abs += tick.steer_abs;
-    sum.brake += tick.brake;
-    sum.frames += tick.frames;
-    sum.new_hits += tick.new_hits;
-    sum.end = tick.end;
-}
 
 void interleave(const std::uint8_t* chw, std::size_t pixels, std::uint8_t* hwc) {
     for (std::size_t i = 0; i < pixels; ++i)
@@ -192,8 +179,8 @@ void Simulator::render(int env, int worker, const StepBuffers& out) {
     const std::size_t row = static_cast<std::size_t>(env) * pixels;
     std::uint8_t* rgb = out.rgb + 3 * row;
     std::uint8_t* planes = config_.channels_last ? planes_[worker].data() : rgb;
-    cameras_[worker].render(slots_[env].world->scene(), planes, out.class_ids ? out.class_ids + row : nullptr,
-                            out.instance_ids ? out.instance_ids + row : nullptr);
+    cameras_[worker].render(slots_[env].world->scene(), {planes, out.class_ids ? out.class_ids + row : nullptr,
+                                                         out.instance_ids ? out.instance_ids + row : nullptr});
     if (config_.channels_last) interleave(planes, pixels, rgb);
 }
 
@@ -205,7 +192,7 @@ void Simulator::view(int env, const CameraConfig& config, std::uint8_t* rgb) {
     if (!slots_[env].started) throw ResetNeededError(env, EndReason::running);
     Camera camera(config);
     std::vector<std::uint8_t> planes(3 * pixels_of(config));
-    camera.render(slots_[env].world->scene(), planes.data(), nullptr, nullptr);
+    camera.render(slots_[env].world->scene(), {planes.data()});
     interleave(planes.data(), pixels_of(config), rgb);
 }
 

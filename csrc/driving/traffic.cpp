@@ -112,15 +112,6 @@ void maybe_change_lane(const ScenarioConfig& config, WorldState& state, int slot
     me.settled_frames = 0;
 }
 
-// Cyclists avoid puddles and drains that nobody else sees.
-void maybe_swerve(const ScenarioConfig& config, WorldState& state, int slot) {
-    if (state.ticks % kDecideEvery_frames != 0) return;
-    const std::uint64_t who = static_cast<std::uint64_t>(slot), when = static_cast<std::uint64_t>(state.ticks);
-    if (draw_unit(state.chance_key, Draw::cyclist_swerve, who, 2 * when) >= config.cyclist_swerve_probability) return;
-    state.vehicles[slot].lane_offset_m =
-        cyclist_offset(config, draw_unit(state.chance_key, Draw::cyclist_swerve, who, 2 * when + 1));
-}
-
 void choose_acceleration(const ScenarioConfig& config, WorldState& state, int slot) {
     Vehicle& me = state.vehicles[slot];
     ++me.settled_frames;
@@ -145,13 +136,7 @@ void move(const ScenarioConfig& config, Vehicle& me) {
         me.sideways_mps *= std::abs(me.speed_mps);  // a car does not move sideways at rest
     me.x_m += static_cast<float>(me.direction) * me.speed_mps * dt;
     me.y_m += me.sideways_mps * dt;
-    me.phase_rad = std::fmod(me.phase_rad + kPedalPerMetre_rad * std::abs(me.speed_mps) * dt, 6.2831853f);
-}
-
-bool needs_new_place(const WorldState& state, const Vehicle& vehicle) {
-    if (vehicle.body.status != BodyStatus::active) return vehicle.body.status == BodyStatus::gone;
-    const float margin = vehicle.kind == ActorKind::cyclist ? kCyclistPassedBy_m : kPassedBy_m;
-    return vehicle.x_m < state.ego.x_m - margin;
+    me.phase_rad = pedalling_phase(me.phase_rad, std::abs(me.speed_mps), dt);
 }
 
 }  // namespace
@@ -172,8 +157,26 @@ float idm_equilibrium_gap(const IdmParameters& idm, float speed_mps, float desir
     return (idm.jam_distance_m + speed_mps * idm.time_gap_s) / std::sqrt(1 - ratio * ratio * ratio * ratio);
 }
 
+float pedalling_phase(float phase_rad, float speed_mps, float dt_s) {
+    return std::fmod(phase_rad + kPedalPerMetre_rad * speed_mps * dt_s, 6.2831853f);
+}
+
 int vehicles_needed(const ScenarioConfig& config) {
     return config.cyclists + config.oncoming_vehicles + config.same_direction_vehicles;
+}
+
+bool needs_new_place(const WorldState& state, const Vehicle& vehicle) {
+    if (vehicle.body.status != BodyStatus::active) return vehicle.body.status == BodyStatus::gone;
+    const float margin = vehicle.kind == ActorKind::cyclist ? kCyclistPassedBy_m : kPassedBy_m;
+    return vehicle.x_m < state.ego.x_m - margin;
+}
+
+void maybe_swerve(const ScenarioConfig& config, WorldState& state, int slot) {
+    if (state.ticks % kDecideEvery_frames != 0) return;
+    const std::uint64_t who = static_cast<std::uint64_t>(slot), when = static_cast<std::uint64_t>(state.ticks);
+    if (draw_unit(state.chance_key, Draw::cyclist_swerve, who, 2 * when) >= config.cyclist_swerve_probability) return;
+    state.vehicles[slot].lane_offset_m =
+        cyclist_offset(config, draw_unit(state.chance_key, Draw::cyclist_swerve, who, 2 * when + 1));
 }
 
 void place_traffic(const ScenarioConfig& config, WorldState& state) {

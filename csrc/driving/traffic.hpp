@@ -20,9 +20,18 @@ float idm_acceleration(const IdmParameters& idm, float speed_mps, float desired_
 // The gap at which IDM holds `speed_mps` behind a leader of the same speed.
 float idm_equilibrium_gap(const IdmParameters& idm, float speed_mps, float desired_mps);
 
+// Pedal phase one tick later.
+float pedalling_phase(float phase_rad, float speed_mps, float dt_s);
+
 int vehicles_needed(const ScenarioConfig& config);
 
 void place_traffic(const ScenarioConfig& config, WorldState& state);
+
+// Whether a vehicle's slot is due for a new place ahead: the ego has passed it, or it is gone.
+bool needs_new_place(const WorldState& state, const Vehicle& vehicle);
+
+// Cyclists avoid puddles and drains that nobody else sees: now and then one chooses another place in its lane.
+void maybe_swerve(const ScenarioConfig& config, WorldState& state, int slot);
 
 void advance_traffic(const ScenarioConfig& config, WorldState& state);
 

@@ -81,6 +81,10 @@ void draw_crossings(const ScenarioConfig& config, WorldState& state) {
     }
 }
 
+float walking_phase(float phase_rad, float speed_mps, float dt_s) {
+    return std::fmod(phase_rad + kStepsPerMetre_rad * speed_mps * dt_s, 6.2831853f);
+}
+
 void advance_walkers(const ScenarioConfig& config, WorldState& state) {
     const float stand = standing_y(config.road);
     for (int slot = 0; slot < state.walker_count; ++slot) {
@@ -88,8 +92,7 @@ void advance_walkers(const ScenarioConfig& config, WorldState& state) {
         Walker& walker = state.walkers[slot];
         if (walker.body.status != BodyStatus::active || walker.speed_y_mps == 0) continue;
         walker.y_m += walker.speed_y_mps * config.dt_s;
-        walker.phase_rad =
-            std::fmod(walker.phase_rad + kStepsPerMetre_rad * std::abs(walker.speed_y_mps) * config.dt_s, 6.2831853f);
+        walker.phase_rad = walking_phase(walker.phase_rad, std::abs(walker.speed_y_mps), config.dt_s);
         if (walker.y_m * walker.speed_y_mps > 0 && std::abs(walker.y_m) >= stand) {
             walker.y_m = std::copysign(stand, walker.y_m);
             walker.speed_y_mps = 0;

@@ -20,6 +20,9 @@ void place_walkers(const ScenarioConfig& config, WorldState& state);
 // Offers a crossing to everyone who stands; one call per draw of the rule.
 void draw_crossings(const ScenarioConfig& config, WorldState& state);
 
+// Limb phase one tick later.
+float walking_phase(float phase_rad, float speed_mps, float dt_s);
+
 void advance_walkers(const ScenarioConfig& config, WorldState& state);
 
 }  // namespace semore::driving

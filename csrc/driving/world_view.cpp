@@ -1,8 +1,7 @@
 // What a world shows to others: the camera's scene, and the list of actors nearby.
-#include "bodies.hpp"
 #include "ego.hpp"
 #include "rng.hpp"
-#include "walkers.hpp"
+#include "views.hpp"
 #include "world.hpp"
 
 #include <algorithm>
@@ -12,38 +11,10 @@ namespace semore::driving {
 namespace {
 
 constexpr float kPi = 3.14159265f;
-constexpr float kCameraAhead_m = 1.0f;  // CARLA mount of the paper's code
 constexpr float kBrakeLight_mps2 = -0.8f;
-constexpr float kLyingHeight_m = 0.15f;
-constexpr float kCarriedHeight_m = 0.5f, kCarriedLean_rad = 0.5f;
-
-// Whoever is carried leans against the car's front, in the middle of the picture: what has happened and what is to be
-// done about it can be seen, not only remembered.
-void lay_down(ActorView& view, const Body& body) {
-    if (body.status == BodyStatus::active) return;
-    const bool carried = body.status == BodyStatus::carried;
-    view.pitch_rad = carried ? kCarriedLean_rad : 0.5f * kPi;
-    view.z_m = carried ? kCarriedHeight_m : kLyingHeight_m;
-    view.speed_mps = 0;
-}
 
 ActorView view_of(const Walker& walker) {
-    ActorView view;
-    view.kind = ActorKind::pedestrian;
-    std::copy(walker.colour, walker.colour + 3, view.colour);
-    view.style = walker.style;
-    view.x_m = walker.x_m;
-    view.y_m = walker.y_m;
-    const bool walks_left =
-        walker.speed_y_mps != 0 ? walker.speed_y_mps > 0 : walker.y_m < 0;  // at rest it faces the road
-    view.yaw_rad = walks_left ? 0.5f * kPi : -0.5f * kPi;
-    view.length_m = kWalkerLength_m;
-    view.width_m = kWalkerWidth_m;
-    view.height_m = kWalkerHeight_m;
-    view.speed_mps = std::abs(walker.speed_y_mps);
-    view.phase_rad = walker.phase_rad;
-    lay_down(view, walker.body);
-    return view;
+    return view_of(walker, facing_of(walker), std::abs(walker.speed_y_mps));
 }
 
 ActorView view_of(const Vehicle& vehicle) {
@@ -66,10 +37,6 @@ ActorView view_of(const Vehicle& vehicle) {
     return view;
 }
 
-std::uint8_t ego_lights(Weather weather) {
-    return weather == Weather::day || weather == Weather::rain ? lights_none : lights_low_beam;
-}
-
 ClassId class_of(ActorKind kind) {
     switch (kind) {
         case ActorKind::pedestrian: return ClassId::pedestrian;
@@ -86,14 +53,6 @@ ActorState seen_from(const Ego& ego, const ActorView& view, float vx_mps, float 
             view.length_m,       view.width_m};
 }
 
-// Velocity of somebody who may be carried, sliding or lying.
-void velocity_of(const Ego& ego, const Body& body, float& vx_mps, float& vy_mps) {
-    if (body.status == BodyStatus::active) return;
-    const RoadVelocity carried = road_velocity(ego);
-    vx_mps = body.status == BodyStatus::carried ? carried.x_mps : body.slide_mps;
-    vy_mps = body.status == BodyStatus::carried ? carried.y_mps : 0;
-}
-
 }  // namespace
 
 SceneView World::scene() const {
@@ -106,18 +65,16 @@ SceneView World::scene() const {
         views_[static_cast<std::size_t>(count++)] = view;
     };
     for (int i = 0; i < state_.walker_count; ++i)
-        show(view_of(state_.walkers[i]), state_.walkers[i].body.status, 1 + i);
+        show(view_of(state_.walkers[i]), state_.walkers[i].body.status, kFirstWalkerId + i);
     for (int i = 0; i < state_.vehicle_count; ++i)
-        show(view_of(state_.vehicles[i]), state_.vehicles[i].body.status, 1 + kMaxWalkers + i);
+        show(view_of(state_.vehicles[i]), state_.vehicles[i].body.status, kFirstVehicleId + i);
     SceneView scene;
     scene.road = config_.road;
     scene.weather = config_.weather;
     scene.street_lights = config_.street_lights;
     scene.scenery_seed = mix(state_.seed);
     scene.time_s = static_cast<double>(state_.ticks) * static_cast<double>(config_.dt_s);
-    scene.camera_x_m = ego.x_m + kCameraAhead_m * std::cos(ego.yaw_rad);
-    scene.camera_y_m = ego.y_m + kCameraAhead_m * std::sin(ego.yaw_rad);
-    scene.camera_yaw_rad = ego.yaw_rad;
+    look_from(scene, ego.x_m, ego.y_m, ego.yaw_rad, Mount{});
     scene.ego_x_m = ego.x_m;
     scene.ego_y_m = ego.y_m;
     scene.ego_yaw_rad = ego.yaw_rad;
@@ -130,20 +87,20 @@ SceneView World::scene() const {
 int World::nearby(ActorState* out, int capacity) const {
     std::array<ActorState, kMaxWalkers + kMaxVehicles> all;
     std::size_t count = 0;
-    const auto add = [&](ActorView view, const Body& body, int id, float vx_mps, float vy_mps) {
+    const auto add = [&](ActorView view, const Body& body, int id, RoadVelocity own) {
         if (body.status == BodyStatus::gone) return;
         view.instance_id = static_cast<std::uint8_t>(id);
-        velocity_of(state_.ego, body, vx_mps, vy_mps);
-        all[count++] = seen_from(state_.ego, view, vx_mps, vy_mps);
+        const RoadVelocity velocity = velocity_of(body, state_.ego, own);
+        all[count++] = seen_from(state_.ego, view, velocity.x_mps, velocity.y_mps);
     };
     for (int i = 0; i < state_.walker_count; ++i) {
         const Walker& walker = state_.walkers[i];
-        add(view_of(walker), walker.body, 1 + i, 0, walker.speed_y_mps);
+        add(view_of(walker), walker.body, kFirstWalkerId + i, {0, walker.speed_y_mps});
     }
     for (int i = 0; i < state_.vehicle_count; ++i) {
         const Vehicle& vehicle = state_.vehicles[i];
-        add(view_of(vehicle), vehicle.body, 1 + kMaxWalkers + i,
-            static_cast<float>(vehicle.direction) * vehicle.speed_mps, vehicle.sideways_mps);
+        add(view_of(vehicle), vehicle.body, kFirstVehicleId + i,
+            {static_cast<float>(vehicle.direction) * vehicle.speed_mps, vehicle.sideways_mps});
     }
     const auto first = all.begin(), last = first + static_cast<std::ptrdiff_t>(count);
     std::sort(first, last,

@@ -26,7 +26,7 @@ Timing time_frames(Camera& camera, scenes::Scene scene, int size) {
         const std::clock_t begin = std::clock();
         for (int frame = 0; frame < frames; ++frame) {
             scene.view.camera_x_m = start_m + 0.5f * static_cast<float>(frame);
-            camera.render(scene.bound(), rgb.data(), classes.data(), instances.data());
+            camera.render(scene.bound(), {rgb.data(), classes.data(), instances.data()});
         }
         us.push_back(static_cast<double>(std::clock() - begin) * 1e6 / CLOCKS_PER_SEC / frames);
     }

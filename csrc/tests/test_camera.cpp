@@ -28,7 +28,7 @@ Image render(Camera& camera, int size, Scene scene) {
     const auto n = static_cast<std::size_t>(size) * static_cast<std::size_t>(size);
     Image image{size, std::vector<std::uint8_t>(3 * n, 1), std::vector<std::uint8_t>(n, 1),
                 std::vector<std::uint8_t>(n, 1)};
-    camera.render(scene.bound(), image.rgb.data(), image.classes.data(), image.instances.data());
+    camera.render(scene.bound(), {image.rgb.data(), image.classes.data(), image.instances.data()});
     return image;
 }
 
@@ -192,11 +192,11 @@ void ids_are_optional_and_bounds_are_kept() {
         const std::size_t n = full.classes.size();
         std::vector<std::uint8_t> rgb(3 * n + 64, 0xA5), classes(n + 64, 0xA5);
         Camera camera({size, 1});
-        camera.render(scene.bound(), rgb.data(), classes.data(), nullptr);
+        camera.render(scene.bound(), {rgb.data(), classes.data(), nullptr});
         CHECK(std::equal(full.rgb.begin(), full.rgb.end(), rgb.begin()));
         CHECK(std::equal(full.classes.begin(), full.classes.end(), classes.begin()));
         for (std::size_t i = 0; i < 64; ++i) CHECK(rgb[3 * n + i] == 0xA5 && classes[n + i] == 0xA5);
-        camera.render(scene.bound(), rgb.data(), nullptr, nullptr);
+        camera.render(scene.bound(), {rgb.data(), nullptr, nullptr});
         CHECK(std::equal(full.rgb.begin(), full.rgb.end(), rgb.begin()));
     }
 }
