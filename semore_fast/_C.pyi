@@ -144,6 +144,81 @@ class Simulator:
 def scenario_presets() -> dict[str, dict[str, Any]]:
     """The C++ values of "defaults", "jw", "hb" and "hw", by field name."""
 
+# The scenario's rules for another world (csrc/bindings/director.cpp)
+
+SEEN_DTYPE: np.dtype[np.void]
+"""Where another world's body is: float32 x_m, y_m (road frame); uint8 status: 0 up, 1 struck, 2 gone."""
+VEHICLE_KINDS: tuple[str, ...]
+"""Names of a vehicle's `kind`."""
+FIRST_VEHICLE_ID: int
+"""Instance id of vehicle slot 0; walker slot 0 has 1."""
+
+def limiter_share(speed_mps: float, speed_limit_mps: float) -> float:
+    """What the ego's speed limiter leaves of the throttle, in [0, 1]."""
+
+class Director:
+    """The scenario's rules without a world: who stands and drives where, who sets out when, how a frame is judged.
+
+    Another world holds the bodies. Draws, order of draws, reward and reasons to end are the embedded simulator's own
+    code. All in the road frame: x along the road, y to the left, yaw counter-clockwise, metres, radians, m/s.
+
+    A frame is `advance`, the other world's tick, `judge`. An episode is `start`, the warm-up's frames, `begin`, frames.
+    """
+
+    def __init__(self, scenario: dict[str, Any]) -> None:
+        """`scenario` holds every field of ScenarioConfig by name; a missing or unknown name raises `ValueError`."""
+
+    def start(self, seed: int) -> None:
+        """Draw an episode's start; the seed is a world's, in [0, 2**64), as in `Simulator.reset`."""
+
+    def begin(self) -> None:
+        """End the warm-up: frames count from here."""
+
+    def ego_place(self) -> dict[str, float]:
+        """x_m, y_m, lane (0 next to the centre) and lights (bits of scene.hpp's Lights)."""
+
+    def walkers(self) -> npt.NDArray[np.void]:
+        """One row a slot: float32 x_m, y_m, yaw_rad; uint8 [3] colour (RGB), style."""
+
+    def vehicles(self) -> npt.NDArray[np.void]:
+        """One row a slot: float32 x_m, y_m, speed_mps, desired_mps, lane_offset_m (left, +y), length_m, width_m,
+        height_m; uint8 kind (`VEHICLE_KINDS`); int8 direction (1 is +x), lane; uint8 lights, style, [3] colour."""
+
+    def advance(
+        self, *, ego_x_m: float, walkers: npt.NDArray[np.void], vehicles: npt.NDArray[np.void]
+    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
+        """Orders for the frame to come, from SEEN_DTYPE rows of everybody as they are now.
+
+        Returns:
+            Walkers: float32 speed_y_mps (of this frame: y + speed_y_mps * dt_s is exactly the place after it); place (a
+            row of `walkers()`, after the frame); uint8 order: 0 none, 1 sets out, 2 arrives and stands, 3 is somebody
+            else in another place. Vehicles: place (a row of `vehicles()`); bool moved (to a new place ahead), swerved
+            (chose another lane_offset_m).
+        """
+
+    def judge(
+        self,
+        *,
+        x_m: float,
+        y_m: float,
+        yaw_rad: float,
+        vx_mps: float,
+        vy_mps: float,
+        steer: float,
+        drive: float,
+        crash_intensity_ns: float,
+        new_hits: int,
+    ) -> int:
+        """Score the frame that has passed, count it and return its reason to end (index into END_REASONS)."""
+
+    def take(self) -> npt.NDArray[np.void]:
+        """RESULT_DTYPE [1]: the sum of the frames judged since the last call."""
+
+    def ego_row(
+        self, *, x_m: float, y_m: float, yaw_rad: float, vx_mps: float, vy_mps: float
+    ) -> npt.NDArray[np.float32]:
+        """float32 [4]: speed_mps, lane_offset_m, heading_error_rad, lane_width_m."""
+
 # Open world (csrc/bindings/open_world.cpp)
 
 class OpenWorldFull(RuntimeError):  # noqa: N818 - says what happened, as StopIteration does
@@ -194,6 +269,9 @@ class OpenWorld:
         self, actor: int, *, steer: float, throttle: float, brake: float, hand_brake: bool, reverse: bool
     ) -> None:
         """Held until the next call. steer: -1 to 1, right positive; throttle and brake: 0 to 1."""
+
+    def set_speed_limit(self, actor: int, speed_mps: float) -> None:
+        """Fade out a vehicle's throttle at this speed, as the embedded ego's limiter does; without a call, never."""
 
     def control_walker(self, actor: int, *, x: float, y: float, speed_mps: float) -> None:
         """Walk along the unit vector (x, y) until the next call, and face that way; speed 0 keeps the direction."""

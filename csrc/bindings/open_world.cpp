@@ -116,6 +116,7 @@ void bind_open_world(py::module_& module) {
         .def("remove", &OpenWorld::remove, actor)
         .def("control_vehicle", &control_vehicle, actor, only, py::arg("steer"), py::arg("throttle"), py::arg("brake"),
              py::arg("hand_brake"), py::arg("reverse"))
+        .def("set_speed_limit", &OpenWorld::set_speed_limit, actor, py::arg("speed_mps"))
         .def("control_walker", &OpenWorld::control_walker, actor, only, py::arg("x"), py::arg("y"),
              py::arg("speed_mps"))
         .def("place", &place, actor, only, x, y, z, yaw)

@@ -44,7 +44,7 @@ float tyre_force(float slip, float load, float longitudinal) {
 // Acceleration in the selected gear's direction that pedals, drag and rolling resistance ask for at a speed in that
 // direction; brakes never push the other way.
 float geared_acceleration(const Pedals& pedals, float speed, float speed_limit_mps, float dt_s) {
-    const float fade = std::clamp((speed_limit_mps - speed) / kLimiterBand_mps, 0.0f, 1.0f);
+    const float fade = limiter_share(speed, speed_limit_mps);
     const float drive = pedals.throttle * fade * std::min(kDrive_mps2, kPower_wpkg / std::max(speed, 1.0f));
     const float brake = std::min(pedals.brake * kBrake_mps2, kEgoGrip * kGravity_mps2);
     const float resist = brake + kRolling_mps2 + kDrag_per_m * speed * speed;
@@ -100,6 +100,10 @@ void advance_velocities(Ego& ego, float accel, float dt_s) {
 }
 
 }  // namespace
+
+float limiter_share(float speed_mps, float speed_limit_mps) {
+    return std::clamp((speed_limit_mps - speed_mps) / kLimiterBand_mps, 0.0f, 1.0f);
+}
 
 Pedals pedals_of(float steer, float throttle, float brake) {
     return {-steer * kEgoMaxWheelAngle_rad, throttle, brake, false};

@@ -17,6 +17,9 @@ struct Pedals {
     bool reverse = false;  // the throttle pushes backwards
 };
 
+// What the speed limiter leaves of the throttle.
+float limiter_share(float speed_mps, float speed_limit_mps);
+
 // Steering in [-1, 1], positive to the right; pedals in [0, 1].
 Pedals pedals_of(float steer, float throttle, float brake);
 

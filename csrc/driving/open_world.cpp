@@ -174,6 +174,12 @@ void OpenWorld::control_vehicle(ActorId actor, const DriverInput& input) {
     pedals.reverse = input.reverse;
 }
 
+void OpenWorld::set_speed_limit(ActorId actor, float speed_mps) {
+    check("speed_mps", speed_mps, 0, kFastest_mps);
+    const std::unique_lock lock(world_);
+    vehicle(actor).speed_limit_mps = speed_mps;
+}
+
 void OpenWorld::control_walker(ActorId actor, float x, float y, float speed_mps) {
     check("x", x, -1.01f, 1.01f);
     check("y", y, -1.01f, 1.01f);

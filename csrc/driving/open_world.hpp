@@ -66,6 +66,7 @@ class OpenWorld {
     void remove(ActorId actor);
 
     void control_vehicle(ActorId actor, const DriverInput& input);
+    void set_speed_limit(ActorId actor, float speed_mps);  // of a limiter, which fades out the throttle
     // Walks along (x, y), in the road's axes, until the next call.
     void control_walker(ActorId actor, float x, float y, float speed_mps);
     void place(ActorId actor, const Pose& pose);

@@ -6,6 +6,7 @@
 #include "state.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace semore::driving {
@@ -24,12 +25,14 @@ struct OpenActor {
 struct OpenWalker : OpenActor {
     Walker walker;
     float speed_x_mps = 0, yaw_rad = 0;
+    float pace_mps = 0;  // of the last tick
 };
 
 struct OpenVehicle : OpenActor {
     Ego motion;
     Body body;
     Pedals pedals;
+    float speed_limit_mps = std::numeric_limits<float>::infinity();  // of a limiter, as the embedded ego has
     ActorKind kind = ActorKind::car;
     std::uint8_t colour[3] = {128, 128, 128};
     std::uint8_t style = 0, lights = 0;

@@ -8,12 +8,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace semore::driving {
 namespace {
 
-constexpr float kNoLimit_mps = std::numeric_limits<float>::infinity();
 constexpr float kBarrierHalf_m = 0.3f;  // of the wall on the median, which people cannot climb
 
 // Fences and the median's wall stop people too.
@@ -23,19 +21,22 @@ float kept_on_road(const RoadView& road, float from_y_m, float y_m) {
     return from_y_m > 0 ? std::clamp(y_m, inner, outer) : std::clamp(y_m, -outer, -inner);
 }
 
+// Whoever stops or slows down still ends the stride begun: the legs move on at the faster of two ticks' paces.
 void walk(const ScenarioConfig& config, OpenWalker& actor) {
     Walker& walker = actor.walker;
     const Vec2 speed{actor.speed_x_mps, walker.speed_y_mps};
-    if (walker.body.status != BodyStatus::active || (speed.x == 0 && speed.y == 0)) return;
+    if (walker.body.status != BodyStatus::active) return;
+    const float before_mps = actor.pace_mps;
+    actor.pace_mps = std::sqrt(dot(speed, speed));
+    walker.phase_rad = walking_phase(walker.phase_rad, std::max(actor.pace_mps, before_mps), config.dt_s);
     const float from_y_m = walker.y_m;
     walker.x_m += speed.x * config.dt_s;
     walker.y_m = kept_on_road(config.road, from_y_m, from_y_m + speed.y * config.dt_s);
-    walker.phase_rad = walking_phase(walker.phase_rad, std::sqrt(dot(speed, speed)), config.dt_s);
 }
 
 void drive(const ScenarioConfig& config, OpenVehicle& vehicle) {
     if (!vehicle.active()) return;
-    advance_ego(vehicle.motion, vehicle.pedals, kNoLimit_mps, config.dt_s);
+    advance_ego(vehicle.motion, vehicle.pedals, vehicle.speed_limit_mps, config.dt_s);
     if (vehicle.cyclist())
         vehicle.phase_rad = pedalling_phase(vehicle.phase_rad, std::abs(vehicle.motion.forward_mps), config.dt_s);
 }

@@ -1,5 +1,7 @@
 #include "simulator.hpp"
 
+#include "rules.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,21 +12,6 @@ namespace semore::driving {
 namespace {
 
 constexpr std::uint64_t state_magic = 0x31534d5345564452ull;  // changes with the layout written by save()
-
-void add(TickResult& sum, const TickResult& tick) {
-    sum.reward += tick.reward;
-    sum.reward_progress += tick.reward_progress;
-    sum.reward_collision += tick.reward_collision;
-    sum.reward_brake += tick.reward_brake;
-    sum.reward_steer += tick.reward_steer;
-    sum.distance_m += tick.distance_m;
-    sum.crash_intensity_ns += tick.crash_intensity_ns;
-    sum.steer_abs += tick.steer_abs;
-    sum.brake += tick.brake;
-    sum.frames += tick.frames;
-    sum.new_hits += tick.new_hits;
-    sum.end = tick.end;
-}
 
 void interleave(const std::uint8_t* chw, std::size_t pixels, std::uint8_t* hwc) {
     for (std::size_t i = 0; i < pixels; ++i)

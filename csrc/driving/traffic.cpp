@@ -112,15 +112,6 @@ void maybe_change_lane(const ScenarioConfig& config, WorldState& state, int slot
     me.settled_frames = 0;
 }
 
-// Cyclists avoid puddles and drains that nobody else sees.
-void maybe_swerve(const ScenarioConfig& config, WorldState& state, int slot) {
-    if (state.ticks % kDecideEvery_frames != 0) return;
-    const std::uint64_t who = static_cast<std::uint64_t>(slot), when = static_cast<std::uint64_t>(state.ticks);
-    if (draw_unit(state.chance_key, Draw::cyclist_swerve, who, 2 * when) >= config.cyclist_swerve_probability) return;
-    state.vehicles[slot].lane_offset_m =
-        cyclist_offset(config, draw_unit(state.chance_key, Draw::cyclist_swerve, who, 2 * when + 1));
-}
-
 void choose_acceleration(const ScenarioConfig& config, WorldState& state, int slot) {
     Vehicle& me = state.vehicles[slot];
     ++me.settled_frames;
@@ -148,12 +139,6 @@ void move(const ScenarioConfig& config, Vehicle& me) {
     me.phase_rad = pedalling_phase(me.phase_rad, std::abs(me.speed_mps), dt);
 }
 
-bool needs_new_place(const WorldState& state, const Vehicle& vehicle) {
-    if (vehicle.body.status != BodyStatus::active) return vehicle.body.status == BodyStatus::gone;
-    const float margin = vehicle.kind == ActorKind::cyclist ? kCyclistPassedBy_m : kPassedBy_m;
-    return vehicle.x_m < state.ego.x_m - margin;
-}
-
 }  // namespace
 
 float idm_acceleration(const IdmParameters& idm, float speed_mps, float desired_mps, float gap_m, float leader_mps) {
@@ -178,6 +163,20 @@ float pedalling_phase(float phase_rad, float speed_mps, float dt_s) {
 
 int vehicles_needed(const ScenarioConfig& config) {
     return config.cyclists + config.oncoming_vehicles + config.same_direction_vehicles;
+}
+
+bool needs_new_place(const WorldState& state, const Vehicle& vehicle) {
+    if (vehicle.body.status != BodyStatus::active) return vehicle.body.status == BodyStatus::gone;
+    const float margin = vehicle.kind == ActorKind::cyclist ? kCyclistPassedBy_m : kPassedBy_m;
+    return vehicle.x_m < state.ego.x_m - margin;
+}
+
+void maybe_swerve(const ScenarioConfig& config, WorldState& state, int slot) {
+    if (state.ticks % kDecideEvery_frames != 0) return;
+    const std::uint64_t who = static_cast<std::uint64_t>(slot), when = static_cast<std::uint64_t>(state.ticks);
+    if (draw_unit(state.chance_key, Draw::cyclist_swerve, who, 2 * when) >= config.cyclist_swerve_probability) return;
+    state.vehicles[slot].lane_offset_m =
+        cyclist_offset(config, draw_unit(state.chance_key, Draw::cyclist_swerve, who, 2 * when + 1));
 }
 
 void place_traffic(const ScenarioConfig& config, WorldState& state) {

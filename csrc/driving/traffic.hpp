@@ -27,6 +27,12 @@ int vehicles_needed(const ScenarioConfig& config);
 
 void place_traffic(const ScenarioConfig& config, WorldState& state);
 
+// Whether a vehicle's slot is due for a new place ahead: the ego has passed it, or it is gone.
+bool needs_new_place(const WorldState& state, const Vehicle& vehicle);
+
+// Cyclists avoid puddles and drains that nobody else sees: now and then one chooses another place in its lane.
+void maybe_swerve(const ScenarioConfig& config, WorldState& state, int slot);
+
 void advance_traffic(const ScenarioConfig& config, WorldState& state);
 
 }  // namespace semore::driving

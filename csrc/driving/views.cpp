@@ -14,6 +14,15 @@ constexpr float kCarriedHeight_m = 0.5f, kCarriedLean_rad = 0.5f;
 
 }  // namespace
 
+float facing_of(const Walker& walker) {
+    const bool walks_left = walker.speed_y_mps != 0 ? walker.speed_y_mps > 0 : walker.y_m < 0;
+    return walks_left ? 0.5f * kPi : -0.5f * kPi;
+}
+
+std::uint8_t ego_lights(Weather weather) {
+    return weather == Weather::day || weather == Weather::rain ? lights_none : lights_low_beam;
+}
+
 // Whoever is carried leans against the car's front, in the middle of the picture: what has happened and what is to be
 // done about it can be seen, not only remembered.
 void lay_down(ActorView& view, const Body& body) {

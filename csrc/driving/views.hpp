@@ -12,6 +12,11 @@ constexpr int kFirstWalkerId = 1, kFirstVehicleId = 1 + kMaxWalkers;
 
 ActorView view_of(const Walker& walker, float yaw_rad, float speed_mps);
 
+// Where a person of the scenarios looks: ahead while walking, towards the road at rest.
+float facing_of(const Walker& walker);
+
+std::uint8_t ego_lights(Weather weather);
+
 // Tips over somebody who was struck.
 void lay_down(ActorView& view, const Body& body);
 

@@ -14,9 +14,7 @@ constexpr float kPi = 3.14159265f;
 constexpr float kBrakeLight_mps2 = -0.8f;
 
 ActorView view_of(const Walker& walker) {
-    const bool walks_left =
-        walker.speed_y_mps != 0 ? walker.speed_y_mps > 0 : walker.y_m < 0;  // at rest it faces the road
-    return view_of(walker, walks_left ? 0.5f * kPi : -0.5f * kPi, std::abs(walker.speed_y_mps));
+    return view_of(walker, facing_of(walker), std::abs(walker.speed_y_mps));
 }
 
 ActorView view_of(const Vehicle& vehicle) {
@@ -37,10 +35,6 @@ ActorView view_of(const Vehicle& vehicle) {
     view.lights = static_cast<std::uint8_t>(vehicle.lights | (brakes ? lights_brake : 0));
     if (vehicle.kind == ActorKind::cyclist) lay_down(view, vehicle.body);
     return view;
-}
-
-std::uint8_t ego_lights(Weather weather) {
-    return weather == Weather::day || weather == Weather::rain ? lights_none : lights_low_beam;
 }
 
 ClassId class_of(ActorKind kind) {

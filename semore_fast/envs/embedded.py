@@ -35,6 +35,21 @@ _REWARD_TERMS = ("reward_progress", "reward_collision", "reward_brake", "reward_
 _MEANS = ("steer_abs", "brake")
 
 
+def results_info(results: NDArray[np.void]) -> Info:
+    """The part of `info` that a step's results [N] (`_C.RESULT_DTYPE`) hold, one row an environment."""
+    info: Info = {name: results[name] for name in _SUMS + _REWARD_TERMS}
+    frames = np.maximum(results["frames"], 1).astype(np.float32)
+    info.update({name: results[name] / frames for name in _MEANS})
+    info["end_reason"] = results["end"]
+    return info
+
+
+def first_row(info: Info) -> Info:
+    """Row 0 of a vector info; scalars as plain Python numbers."""
+    rows = {name: value[0] for name, value in info.items() if not name.startswith("_")}
+    return {name: row.item() if np.ndim(row) == 0 else row for name, row in rows.items()}
+
+
 def _check_choice(argument: str, value: str | None, choices: tuple[str | None, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{argument} must be one of {', '.join(map(repr, choices))}, is {value!r}")
@@ -265,11 +280,7 @@ class DrivingVectorEnv(VectorEnv[NDArray[np.uint8], ArrayLike, NDArray[Any]]):
         return np.ascontiguousarray(mask)
 
     def _info(self, out: _Arrays) -> Info:
-        results = out.results
-        info: Info = {name: results[name] for name in _SUMS + _REWARD_TERMS}
-        frames = np.maximum(results["frames"], 1).astype(np.float32)
-        info.update({name: results[name] / frames for name in _MEANS})
-        info["end_reason"] = results["end"]
+        info = results_info(out.results)
         info["ego"] = out.ego
         info["actors"] = out.actors
         if out.class_ids is not None and out.instance_ids is not None:

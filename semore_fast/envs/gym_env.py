@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from semore_fast.envs.embedded import DrivingVectorEnv, Info, Layout
+from semore_fast.envs.embedded import DrivingVectorEnv, Info, Layout, first_row
 from semore_fast.envs.presets import SCENARIOS
 from semore_fast.envs.scenario import Scenario
 
@@ -79,12 +79,12 @@ class DrivingEnv(gymnasium.Env[NDArray[np.uint8], ArrayLike]):
         """Start an episode; without a seed, the next one of the current seed stream. No options are known."""
         super().reset(seed=seed)
         frames, info = self._envs.reset(seed=None if seed is None else [seed], options=options)
-        return frames[0], _first(info)
+        return frames[0], first_row(info)
 
     def step(self, action: ArrayLike) -> tuple[NDArray[np.uint8], float, bool, bool, Info]:
         """Hold steering and drive, float32 [2], for `action_repeat` frames."""
         frames, reward, terminated, truncated, info = self._envs.step(np.asarray(action, np.float32)[None])
-        return frames[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
+        return frames[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), first_row(info)
 
     def render(self) -> NDArray[np.uint8] | None:
         """With render_mode="rgb_array", uint8 [render_size, render_size, 3] through the driver's camera."""
@@ -103,12 +103,6 @@ class DrivingEnv(gymnasium.Env[NDArray[np.uint8], ArrayLike]):
     def load_state(self, state: bytes) -> None:
         """Go on exactly where `save_state` was called; raises `ValueError` for a state that does not fit."""
         self._envs.load_state(state)
-
-
-def _first(info: Info) -> Info:
-    """Row 0 of a vector info; scalars as plain Python numbers."""
-    rows = {name: value[0] for name, value in info.items() if not name.startswith("_")}
-    return {name: row.item() if np.ndim(row) == 0 else row for name, row in rows.items()}
 
 
 def make_vector(
