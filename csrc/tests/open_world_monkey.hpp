@@ -1,9 +1,8 @@
 // Somebody who does anything to an open world, in any order, and looks whether it stands it.
 #pragma once
 
-#include "check.hpp"
-#include "driving/open_world.hpp"
 #include "driving/rng.hpp"
+#include "open_world_checks.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -11,10 +10,6 @@
 #include <stdexcept>
 
 namespace semore::driving {
-
-constexpr float kTick_s = 0.05f;
-
-inline RoadView divided_road() { return highway().road; }
 
 class Monkey {
  public:
