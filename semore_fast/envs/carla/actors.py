@@ -82,7 +82,12 @@ class Crew:
         self._actors.clear()
 
     def sweep(self) -> int:
-        """Destroy what a predecessor of the same tag has left, and nothing else; returns how many."""
+        """Destroy what a predecessor of the same tag has left, and nothing else; returns how many.
+
+        The world must be in synchronous mode: a new client knows of no actor before its first frame.
+        """
+        with asking("first tick", self._settings.timeouts.tick_s):
+            self._world.tick(self._settings.timeouts.tick_s)
         with asking("list the server's actors", self._settings.timeouts.call_s):
             found = list(self._world.get_actors())
             left = [a for a in found if a.attributes.get("role_name") == self._settings.owner_tag]

@@ -58,9 +58,9 @@ class LiveDrive:
             raise
 
     def _take_over(self) -> None:
+        self._connection.take_over()
         self.counters["swept"] = self._crew.sweep()
         self._crashed_before = self.counters["swept"] > 0
-        self._connection.take_over()
         with asking("get the blueprints", self._settings.timeouts.call_s):
             library = self._connection.world.get_blueprint_library()
         self._wardrobe = Wardrobe(library, self._settings.owner_tag)
