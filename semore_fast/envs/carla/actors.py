@@ -37,16 +37,17 @@ class Crew:
         Raises:
             CarlaTimeout: no answer; the client itself does not tell that from a taken place.
         """
+        times = self._settings.timeouts
         for nudge_m in _NUDGES_M:
-            start = time.monotonic()
+            start, limit_s = time.monotonic(), min(times.call_s, times.tick_s)
             place = self._frame.transform(x_m + nudge_m, y_m, yaw_rad, above_m)
-            with asking(f"spawn {blueprint.id}", self._settings.timeouts.call_s):
+            with asking(f"spawn {blueprint.id}", limit_s):
                 actor = self._world.try_spawn_actor(blueprint, place)
             if actor is not None:
                 self._actors[actor.id] = actor
                 return actor
-            if time.monotonic() - start >= 0.9 * self._settings.timeouts.call_s:
-                raise CarlaTimeout(f"spawn {blueprint.id}: no answer within {self._settings.timeouts.call_s:g} s")
+            if time.monotonic() - start >= 0.9 * limit_s:
+                raise CarlaTimeout(f"spawn {blueprint.id}: no answer within {limit_s:g} s")
             self.spawn_retries += 1
         return None
 

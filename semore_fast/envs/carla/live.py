@@ -70,9 +70,12 @@ class LiveDrive:
     def reset(self, seed: int) -> tuple[Frame, Info]:
         """See `Drive`."""
         self._end = _TIME_LIMIT  # until everything stands
-        with asking("reset", self._settings.timeouts.call_s):
+        times = self._settings.timeouts
+        self._connection.client.set_timeout(times.call_s)
+        with asking("reset", times.call_s):
             self._clear()
             self._start(seed)
+        self._connection.client.set_timeout(times.tick_s)
         self._end = _RUNNING
         self.counters["episodes"] += 1
         return self._observe()
@@ -100,7 +103,7 @@ class LiveDrive:
             raise _C.ResetNeededError(f"the episode has ended ({END_REASONS[self._end]}); reset it before going on")
         control = np.clip(wanted, -1.0, 1.0)
         for _ in range(self._settings.action_repeat):
-            with asking(f"frame {self._frame + 1}", self._settings.timeouts.call_s):
+            with asking(f"frame {self._frame + 1}", self._settings.timeouts.tick_s):
                 self._end = self._advance(control)
             if self._end != _RUNNING:
                 break
