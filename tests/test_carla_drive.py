@@ -1,6 +1,7 @@
 """One environment on a protocol server: episodes, what it leaves behind, and what it says when the server is bad."""
 
 import dataclasses
+import socket
 
 import numpy as np
 import pytest
@@ -342,3 +343,12 @@ def test_actors_that_are_not_drawn_are_refused():
     scenario = dataclasses.replace(SCENARIOS["jw"], actors_drawn=False)
     with pytest.raises(CarlaSetupError, match="actors_drawn"):
         make_drive(DriveSettings(scenario=scenario))
+
+
+def test_a_traffic_manager_s_port_that_is_taken_is_named(drive):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(CarlaSetupError, match=f"no Traffic Manager on port {port}"):
+            drive("hb", tm_port=port)

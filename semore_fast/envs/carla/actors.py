@@ -70,9 +70,11 @@ class Crew:
         with asking("destroy our actors", self._settings.timeouts.call_s):
             self._client.apply_batch_sync(commands, False)  # never do_tick: it holds the interpreter while it waits
 
-    def dismiss_all(self) -> None:
-        """Destroy all of our actors."""
-        self.dismiss(list(self._actors.values()))
+    def dismiss_all(self) -> bool:
+        """Destroy all of our actors; whether there were any."""
+        leaving = list(self._actors.values())
+        self.dismiss(leaving)
+        return bool(leaving)
 
     def forget(self, actor: carla.Actor) -> None:
         """For one that somebody else has destroyed."""

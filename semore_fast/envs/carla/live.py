@@ -134,7 +134,8 @@ class LiveDrive:
             self._ego = None
         if self._traffic is not None:
             self._traffic.release_all()
-        self._crew.dismiss_all()
+        if self._crew.dismiss_all():
+            self._connection.world.tick(self._settings.timeouts.tick_s)  # their places are free only after it
         self._cast = None
 
     def _tick(self) -> None:
