@@ -22,6 +22,7 @@ from semore_fast.logging import read_metrics
 from semore_fast.plot import plot_curves, read_curve
 from semore_fast.reporting.page import middling
 from semore_fast.reporting.runs import read_run
+from semore_fast.worlds import EmbeddedWorlds
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "bench" / "results" / "learning"
@@ -50,7 +51,7 @@ def keep(folder: Path, runs: list[Path]) -> None:
 def drivers(scenario: ScenarioName, episodes: int) -> None:
     """Drives the reference drivers over the final evaluation's episodes, with the laptop preset's clock."""
     config = dataclasses.replace(PRESETS["laptop"], scenario=scenario)
-    summaries = Evaluator(config).reference_drivers(episodes, FINAL_SEED, print)
+    summaries = Evaluator(config, EmbeddedWorlds(config)).reference_drivers(episodes, FINAL_SEED, print)
     figures = {name: summary.to_dict() for name, summary in summaries.items()}
     (KEPT / f"drivers-{scenario}.json").write_text(json.dumps(figures, indent=1) + "\n")
 

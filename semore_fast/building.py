@@ -31,6 +31,7 @@ from semore_fast.replay import make_replay
 from semore_fast.rundir import RunDirectory
 from semore_fast.system import describe_system
 from semore_fast.trainer import Parts
+from semore_fast.worlds import Worlds, open_worlds
 
 STACK = 3
 """Frames in an observation (the paper, facts of its public code)."""
@@ -40,14 +41,15 @@ _RESTART_SLACK = 1.05  # every episode keeps one frame more than it has steps
 
 def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: Progress, stack: ExitStack) -> Parts:
     """Builds everything the loop works with, and writes what was chosen and why to manifest.json."""
-    evaluator = Evaluator(config)
     ops, choices = choose_ops(config.kernels, device)
     agent = build_agent(config, device, ops)
     spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
     progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
     replay, replay_reason = build_replay(config, spec)
     guidance, guidance_reason = build_guidance(config, device, progress.note)
-    collector = build_collector(config, evaluator, replay, guidance)
+    ids = isinstance(guidance, ScriptedService)
+    worlds = open_worlds(config, ids=ids, logs=run.path / "carla", say=progress.note, stack=stack)
+    collector = build_collector(config, worlds, replay, guidance)
     stack.callback(collector.close)
     feed = Feed(replay, config.sampling.batch_size, config.seed, device)
     chosen = {
@@ -62,7 +64,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
         **chosen,
         "kernels": {name: dataclasses.asdict(choice) for name, choice in choices.items()},
         "system": describe_system(),
-        "scenario": dataclasses.asdict(evaluator.scenario),
+        "scenario": dataclasses.asdict(worlds.scenario),
         "parameters": sum(parameter.numel() for parameter in agent.parameters() if parameter.requires_grad),
     }
     run.write_json("manifest.json", manifest)
@@ -74,7 +76,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
         agent=agent,
         collector=collector,
         feed=feed,
-        evaluator=evaluator,
+        evaluator=Evaluator(config, worlds),
         metrics=metrics,
         tensorboard=tensorboard,
         progress=progress,
@@ -100,10 +102,10 @@ def build_guidance(config: RunConfig, device: torch.device, say: Callable[[str],
     )
 
 
-def build_collector(config: RunConfig, evaluator: Evaluator, replay: Replay, guidance: GuidanceService) -> Collector:
+def build_collector(config: RunConfig, worlds: Worlds, replay: Replay, guidance: GuidanceService) -> Collector:
     """The environments, and what stands between them and the buffer."""
     asked = not isinstance(guidance, NoGuidance)
-    env = evaluator.make_env(envs=config.envs, ids=isinstance(guidance, ScriptedService))
+    env = worlds.training_env(ids=isinstance(guidance, ScriptedService))
     admission: Admission = AdmitAll()
     if asked and config.guide.selective:
         admission = SelectiveAdmission(config.frames, config.guide.selective_fraction, config.seed)

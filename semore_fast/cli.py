@@ -10,7 +10,8 @@ from typing import get_args
 import tyro
 
 from semore_fast.allocator import FLAG_OFF
-from semore_fast.config import PRESETS, PresetName, RunConfig, check
+from semore_fast.config import PRESETS, PresetName, RunConfig
+from semore_fast.config_checks import check
 from semore_fast.errors import UserError
 
 PRINT_CONFIG = "--print-config"

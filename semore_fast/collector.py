@@ -7,7 +7,7 @@ touches the replay buffer is fixed, so that overlap changes no result.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from semore.admission import Admission
 from semore.guidance import Snapshot
 from semore.replay_types import Replay
-from semore_fast.envs import DrivingVectorEnv
-from semore_fast.envs.metrics import EpisodeMetrics, EpisodeResult
+from semore_fast.envs.metrics import EpisodeMetrics, EpisodeResult, interrupted_rows
 from semore_fast.guidance import GuidanceService
 from semore_fast.snapshots import snapshot_of
+
+if TYPE_CHECKING:
+    from semore_fast.worlds import AnyVectorEnv
 
 StepResult = tuple[NDArray[np.uint8], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]
 
@@ -53,7 +55,7 @@ class Collector:
 
     def __init__(
         self,
-        env: DrivingVectorEnv,
+        env: AnyVectorEnv,
         replay: Replay,
         guidance: GuidanceService,
         admission: Admission,
@@ -91,11 +93,11 @@ class Collector:
         self._pending = None
         frames, rewards, terminated, truncated, info = future.result()
         ended = terminated | truncated
-        ids = self.replay.add(self._env_ids, actions, rewards.astype(np.float32), terminated, truncated, frames, admit)
+        ids = self._store(actions, rewards, terminated, truncated, frames, admit, ~interrupted_rows(info, len(ended)))
         self.stacks.push(frames)
         self.frame += int(info["frames"].sum())
         finished = self._episodes.update(rewards, ended, info)
-        if finished:
+        if ended.any():
             frames, info, ids = self._restart(ended, ids)
         self._look(ids, frames, info)
         return [result for _, result in finished]
@@ -132,6 +134,34 @@ class Collector:
 
     def _judge(self, which: NDArray[np.int64], actions: NDArray[np.float32]) -> NDArray[np.bool_]:
         return self.guidance.judge(self._ids[which], [self._snapshots[index] for index in which], actions[which])
+
+    def _store(
+        self,
+        actions: NDArray[np.float32],
+        rewards: NDArray[Any],
+        terminated: NDArray[np.bool_],
+        truncated: NDArray[np.bool_],
+        frames: NDArray[np.uint8],
+        admit: NDArray[np.bool_],
+        known: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """Adds the transitions whose result is known; the ids of all newest frames, 0 for the others.
+
+        A row that was interrupted is never stored: its episode's end has no result to learn from. The next episode,
+        which begins before anything is sampled, closes it (envs/carla/vector.py says why admit=False would not do).
+        """
+        which: Any = slice(None) if known.all() else np.flatnonzero(known)  # a slice copies no frames
+        ids = np.zeros(len(known), np.int64)
+        ids[which] = self.replay.add(
+            self._env_ids[which],
+            actions[which],
+            rewards[which].astype(np.float32),
+            terminated[which],
+            truncated[which],
+            frames[which],
+            admit[which],
+        )
+        return ids
 
     def _restart(
         self, ended: NDArray[np.bool_], ids: NDArray[np.int64]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from semore.config import AgentConfig, SemoreConfig
-from semore_fast.errors import UserError
+from semore_fast.carla_config import CarlaConfig
 
 ScenarioName = Literal["jw", "hb", "hw"]
 AgentName = Literal["semore", "semore-m1", "semore-m2", "semore-m3", "sac", "curl", "flare", "drq", "deepmdp", "simoun"]
@@ -130,6 +130,8 @@ class RunConfig:
     """jw: JayWalk, pedestrians cross; hb: HighBeam, a cyclist and oncoming lights at midnight; hw: HighWay, traffic."""
     agent: AgentName = "semore"
     """The method; `python -m semore_fast.info` describes them."""
+    sim: Literal["embedded", "carla"] = "embedded"
+    """The simulator: embedded is semore-fast's own, carla drives on CARLA servers (docs/carla.md)."""
     preset: PresetName = "paper"
     """Where the other settings start from: paper (128 px, batch 128, 110 000 frames), dmr (its published values) or
     laptop (64 px, small networks). Default: paper with a GPU, laptop without."""
@@ -167,6 +169,7 @@ class RunConfig:
     semore: SemoreConfig = field(default_factory=SemoreConfig)
     guide: GuidanceConfig = field(default_factory=GuidanceConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    carla: CarlaConfig = field(default_factory=CarlaConfig)
 
 
 PAPER = RunConfig()
@@ -209,57 +212,6 @@ LAPTOP = RunConfig(
 PRESETS: dict[str, RunConfig] = {"paper": PAPER, "dmr": DMR, "laptop": LAPTOP}
 
 
-def check(config: RunConfig) -> None:
-    """Refuses values no run can use.
-
-    Raises:
-        UserError: names the flag and the fix.
-    """
-    positive = {
-        "--frames": config.frames,
-        "--envs": config.envs,
-        "--env.action-repeat": config.env.action_repeat,
-        "--sampling.batch-size": config.sampling.batch_size,
-        "--sampling.n-step": config.sampling.n_step,
-        "--evaluation.episodes": config.evaluation.episodes,
-        "--evaluation.final-episodes": config.evaluation.final_episodes,
-        "--evaluation.envs": config.evaluation.envs,
-        "--evaluation.every-frames": config.evaluation.every_frames,
-        "--checkpoint-every-frames": config.checkpoint_every_frames,
-        "--log-every-frames": config.log_every_frames,
-        "--guide.batch": config.guide.batch,
-        "--guide.queue": config.guide.queue,
-        "--learner.actor-every": config.learner.actor_every,
-        "--learner.target-every": config.learner.target_every,
-    }
-    for flag, value in positive.items():
-        if value < 1:
-            raise UserError(f"{flag} must be at least 1, got {value}")
-    not_negative = {
-        "--seed": config.seed,
-        "--threads": config.threads,
-        "--sampling.capacity": config.sampling.capacity,
-        "--sampling.random-frames": config.sampling.random_frames,
-        "--learner.shift-pixels": config.learner.shift_pixels,
-        "--evaluation.videos": config.evaluation.videos,
-        "--evaluation.driver-episodes": config.evaluation.driver_episodes,
-        "--guide.key-frame-interval": config.guide.key_frame_interval,
-    }
-    for flag, value in not_negative.items():
-        if value < 0:
-            raise UserError(f"{flag} must not be negative, got {value}")
-    if config.sampling.updates_per_step <= 0:
-        raise UserError(f"--sampling.updates-per-step must be above 0, got {config.sampling.updates_per_step}")
-    fractions = {
-        "--sampling.discount": config.sampling.discount,
-        "--semore.steered-fraction": config.semore.steered_fraction,
-        "--learner.warmup-fraction": config.learner.warmup_fraction,
-    }
-    for flag, fraction in fractions.items():
-        if not 0 <= fraction <= 1:
-            raise UserError(f"{flag} must lie in [0, 1], got {fraction}")
-
-
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """The configuration as JSON-able values."""
     values = dataclasses.asdict(config)
@@ -267,8 +219,17 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return values
 
 
+def to_saved(config: RunConfig) -> dict[str, Any]:
+    """What config.json holds: `to_dict`, and on the embedded simulator nothing about others, as before there were any.
+
+    So runs of earlier versions are resumed and compared as they are.
+    """
+    values = to_dict(config)
+    return values if config.sim != "embedded" else {k: v for k, v in values.items() if k not in ("sim", "carla")}
+
+
 def from_dict(values: dict[str, Any]) -> RunConfig:
-    """The inverse of `to_dict`.
+    """The inverse of `to_dict` and of `to_saved`.
 
     Raises:
         TypeError: a field is unknown or missing.
@@ -282,5 +243,6 @@ def from_dict(values: dict[str, Any]) -> RunConfig:
         "evaluation": EvaluationConfig,
     }
     parts = {name: kind(**values[name]) for name, kind in nested.items()}
+    parts["carla"] = CarlaConfig(**values.get("carla", {}))
     out = None if values["out"] is None else Path(values["out"])
     return RunConfig(**{**values, **parts, "out": out})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from semore_fast.carla_config import CarlaConfig
 from semore_fast.errors import UserError, run_cli
 
 
@@ -32,6 +33,8 @@ class EvaluateConfig:
     """Where to run the policy."""
     json: bool = False
     """Print the figures as JSON."""
+    carla: CarlaConfig = field(default_factory=CarlaConfig)
+    """For a run on CARLA: other servers than those it was trained on."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -48,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
         drivers=config.drivers,
         videos=config.videos,
         device=config.device,
+        carla=config.carla,
     )
     if config.json:
         print(json.dumps(summary, indent=2))

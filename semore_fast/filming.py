@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from semore.agents import Agent
-from semore.guidance import Scripted
+from semore.guidance import Scripted, Snapshot
 from semore_fast.envs import END_REASONS
 from semore_fast.evaluator import AgentPolicy, Evaluator
 from semore_fast.film_strip import FilmStrip
@@ -24,9 +24,9 @@ def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> N
         VideoError: the encoder failed.
     """
     size = evaluator.config.env.image_size
-    env = evaluator.make_env(envs=1, ids=True)
+    env = evaluator.worlds.evaluation_env(1, ids=True)
     policy = AgentPolicy(agent, 1, (3, size, size))
-    scripted, strip = Scripted(), FilmStrip()
+    strip = FilmStrip()
     try:
         frames, info = env.reset(seed=[seed])
         steps, total, ended = np.zeros(1, np.int64), 0.0, False
@@ -36,7 +36,7 @@ def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> N
                 snapshot = snapshot_of(frames, info)
                 attention = agent.attention(torch.from_numpy(policy.stacks.frames).to(agent.device))
                 heat = None if attention is None else attention[0].cpu().numpy()
-                mask = scripted.segment(snapshot, scripted.annotate(snapshot))
+                mask = marked(snapshot)
                 speed_mps = info["ego"][0, 0]
                 video.add(snapshot.frame, mask, heat, caption(int(steps[0]), speed_mps, action[0], total))
                 strip.add(snapshot.frame, mask, heat, f" {steps[0]:3d} {speed_mps:4.1f} m/s")
@@ -46,6 +46,14 @@ def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> N
         strip.save(path.with_suffix(".jpg"))
     finally:
         env.close()
+
+
+def marked(snapshot: Snapshot) -> NDArray[np.generic]:
+    """What scripted guidance marks, [H, W]; nothing where the simulator gives no ids."""
+    if snapshot.privileged is None:
+        return np.zeros(snapshot.frame.shape[1:], np.uint8)
+    scripted = Scripted()
+    return scripted.segment(snapshot, scripted.annotate(snapshot))
 
 
 def caption(step: int, speed_mps: float, action: NDArray[np.float32], episode_return: float) -> str:

@@ -34,7 +34,7 @@ class Status(TypedDict, total=False):
     """What a run reports; what is left out is shown as absent.
 
     `crash` is the share of recent episodes with a collision, or any number the scenario calls so; `budget`
-    the shares of wall time by section (they add up to 1); `guidance` counts by name.
+    the shares of wall time by section (they add up to 1); `guidance` and `carla` counts by name.
     """
 
     frame: int
@@ -48,6 +48,7 @@ class Status(TypedDict, total=False):
     temperature: float
     budget: Mapping[str, float]
     guidance: Mapping[str, int]
+    carla: Mapping[str, int]
 
 
 class Progress:
@@ -130,8 +131,9 @@ def line(status: Status, total_frames: int) -> str:
     ]
     if budget := status.get("budget"):
         parts.append("time " + " ".join(f"{name} {share:.0%}" for name, share in _visible(budget)))
-    if guidance := _counted(status):
-        parts.append("guidance " + " ".join(guidance))
+    for name in ("guidance", "carla"):
+        if counts := _counted(status, name):
+            parts.append(f"{name} " + " ".join(counts))
     return " | ".join(parts)
 
 
@@ -154,8 +156,9 @@ def panel(title: str, status: Status, total_frames: int) -> Panel:
     table.add_row("learner", _values(status, {"updates": "updates", "loss": "loss", "temperature": "temperature"}))
     if budget := status.get("budget"):
         table.add_row("time", _budget_bar(budget))
-    if guidance := _counted(status):
-        table.add_row("guidance", Text("   ".join(guidance)))
+    for name in ("guidance", "carla"):
+        if counts := _counted(status, name):
+            table.add_row(name, Text("   ".join(counts)))
     return Panel(table, title=Text(title), title_align="left", expand=False)
 
 
@@ -181,9 +184,10 @@ def _budget_bar(budget: Mapping[str, float]) -> RenderableType:
     return Group(bar, legend)
 
 
-def _counted(status: Status) -> list[str]:
-    """Return what guidance did, without what never happened."""
-    return [f"{name} {count:,}" for name, count in status.get("guidance", {}).items() if count]
+def _counted(status: Status, name: str) -> list[str]:
+    """Return what guidance did or CARLA's servers went through, without what never happened."""
+    counts: Mapping[str, int] = status.get(name, {})  # type: ignore[assignment]  # a name of one of the two
+    return [f"{event} {count:,}" for event, count in counts.items() if count]
 
 
 def _visible(budget: Mapping[str, float]) -> list[tuple[str, float]]:

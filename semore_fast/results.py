@@ -27,7 +27,9 @@ METRICS = {
 def measure(parts: Parts) -> dict[str, Any]:
     """The final evaluation: seen, not drawn, reference drivers."""
     settings = parts.config.evaluation
-    parts.progress.note(f"final evaluation: {settings.final_episodes} episodes, then the same with nobody drawn")
+    without = parts.evaluator.worlds.without_controls
+    then = f"left out: {without}" if without else "then the same with nobody drawn"
+    parts.progress.note(f"final evaluation: {settings.final_episodes} episodes; {then}")
     sight = parts.evaluator.sight(parts.agent, settings.final_episodes)
     drivers = reference_drivers(parts.evaluator, settings.driver_episodes, FINAL_SEED, parts.progress.note)
     return {
@@ -68,12 +70,16 @@ def finish_run(parts: Parts) -> None:
 
 
 def show_summary(summary: dict[str, Any]) -> None:
-    """Prints the five metrics, the control and the reference drivers as a table."""
+    """Prints the five metrics, the control and the reference drivers as a table, and what was left out."""
     rows = {"seen": summary["seen"], "not drawn": summary["not_drawn"], **summary["drivers"]}
+    rows = {name: row for name, row in rows.items() if row is not None}
     print(f"{'':>16}" + "".join(f"{label:>20}" for label in METRICS.values()))
     for name, row in rows.items():
         print(f"{name.replace('_', ' '):>16}" + "".join(f"{_cell(row, metric):>20}" for metric in METRICS))
     gap = summary["gap"]
+    if gap is None:
+        print(f"no gap seen - not drawn: {summary['left_out']}. So nothing here shows that the policy sees.")
+        return
     error = "unknown" if gap["standard_error"] is None else f"{gap['standard_error']:.1f}"
     print(
         f"gap seen - not drawn: {gap['mean']:.1f} ± {error} (s.e., {gap['episodes']} episodes). "

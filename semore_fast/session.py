@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from semore_fast.backend import choose_device
 from semore_fast.building import build
-from semore_fast.config import RunConfig, to_dict
+from semore_fast.carla_config import CarlaConfig, require_carla
+from semore_fast.config import RunConfig, to_saved
 from semore_fast.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from semore_fast.progress import Progress
 from semore_fast.results import finish_run, show_summary
@@ -23,6 +25,7 @@ from semore_fast.trainer import Parts, Trainer
 MAY_DIFFER = (
     *("out", "resume", "threads", "tensorboard", "log_every_frames", "checkpoint_every_frames"),
     *("guide.url", "guide.cache", "guide.download", "guide.batch", "guide.queue", "guide.timeout_s"),
+    *(f"carla.{field.name}" for field in dataclasses.fields(CarlaConfig)),
 )
 """Settings that may change when a run is resumed: they decide nothing about its result, or only when labels come."""
 
@@ -52,11 +55,13 @@ def open_session(config: RunConfig, stack: ExitStack, console: Console | None = 
     Raises:
         UserError: it cannot be begun or taken up.
     """
+    if config.sim == "carla":
+        require_carla(config.carla)
     out = config.out or default_out(config)
     device = choose_device(config.device)
     torch.set_num_threads(config.threads or torch.get_num_threads())
     torch.manual_seed(config.seed)
-    run = stack.enter_context(RunDirectory.open(out, to_dict(config), may_differ=MAY_DIFFER))
+    run = stack.enter_context(RunDirectory.open(out, to_saved(config), may_differ=MAY_DIFFER))
     if run.resumed and config.resume == "never":
         raise UserError(f"--resume never, but {out} holds a run already; give another --out")
     if (run.path / SUMMARY).exists():
@@ -83,8 +88,9 @@ def end_session(trainer: Trainer, finished: bool) -> int:
 
 
 def default_out(config: RunConfig) -> Path:
-    """runs/SCENARIO-AGENT-PRESET-seedN."""
-    return Path("runs") / f"{config.scenario}-{config.agent}-{config.preset}-seed{config.seed}"
+    """runs/SCENARIO-AGENT-PRESET-seedN, runs/carla-… on CARLA."""
+    simulator = "" if config.sim == "embedded" else f"{config.sim}-"
+    return Path("runs") / f"{simulator}{config.scenario}-{config.agent}-{config.preset}-seed{config.seed}"
 
 
 def _start_or_restore(trainer: Trainer, parts: Parts, run: RunDirectory) -> None:
@@ -95,6 +101,8 @@ def _start_or_restore(trainer: Trainer, parts: Parts, run: RunDirectory) -> None
         return
     trainer.restore(parts.saved)
     parts.progress.note(f"resumed at frame {parts.collector.frame} from {parts.saved.path.name}")
+    if parts.evaluator.worlds.on_resuming:
+        parts.progress.note(parts.evaluator.worlds.on_resuming)
 
 
 @contextmanager

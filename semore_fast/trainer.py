@@ -171,6 +171,7 @@ class Trainer:
         means = self._means.read()
         self._check_finite(means)
         guidance, replay = collector.guidance.stats(), collector.replay.stats()
+        servers = self.parts.evaluator.worlds.counts()
         status: Status = {
             "frame": collector.frame,
             "updates": self.updates,
@@ -178,6 +179,7 @@ class Trainer:
             "updates_per_s": rates[1].per_second(self.updates),
             "budget": self._budget.window(),
             "guidance": guidance,
+            "carla": servers,
         }
         if self._episodes:
             status["episode_return"] = float(np.mean([episode.episode_return for episode in self._episodes]))
@@ -192,6 +194,7 @@ class Trainer:
         values |= {"updates_per_s": status["updates_per_s"]}
         values |= {f"time/{name}": share for name, share in status["budget"].items()}
         values |= {f"guidance/{name}": count for name, count in guidance.items()}
+        values |= {f"carla/{name}": count for name, count in servers.items()}
         values |= {f"admission/{name}": count for name, count in collector.admission.stats().items()}
         values |= {f"replay/{name}": count for name, count in replay.items()}
         self._write("train", values)

@@ -19,8 +19,10 @@ PREFIX = "sensor.camera."
 _LEAST_PIXELS, _MOST_PIXELS = 16, 2048
 _FAR_M = 1000.0
 _DEPTH_STEPS = 256**3 - 1
-_BLUE, _GREEN, _RED, _ALPHA = 0, 1, 2, 3
+_GREEN, _RED, _OPAQUE = 8, 16, 255 << 24  # of a pixel as a word
 
+Pixels = NDArray[np.uint8]
+Words = NDArray[np.uint32]
 Lens = tuple[Any, ...]
 """Parent, mount, width, height, field of view."""
 
@@ -39,7 +41,7 @@ class Camera:
         if not 1.0 <= self.fov_deg <= 170.0:
             raise RefusedError(f"fov must be in [1, 170] degrees, got {self.fov_deg}")
         self.frame = wire.ImageFrame(version.sensor_type(self.kind), self.width, self.height, self.fov_deg)
-        self.frame.bgra[..., _ALPHA] = 255
+        self.frame.words[:] = _OPAQUE
         self._every_s = float(attributes.get("sensor_tick", 0.0))
         self._waited_s = math.inf
 
@@ -82,7 +84,7 @@ class Eye:
             )
         return self._handle
 
-    def draw(self, stage: Stage, cameras: list[Camera], tags: NDArray[np.uint8], actor_ids: NDArray[np.uint16]) -> None:
+    def draw(self, stage: Stage, cameras: list[Camera], tags: Words, actor_ids: Words) -> None:
         """One picture into the frames of those cameras that are due."""
         kinds = {camera.kind for camera in cameras}
         actor = cameras[0].actor
@@ -106,22 +108,19 @@ class Eye:
         for camera in cameras:
             self._fill(camera, rgb, tags, actor_ids)
 
-    def _fill(
-        self, camera: Camera, rgb: NDArray[np.uint8] | None, tags: NDArray[np.uint8], actor_ids: NDArray[np.uint16]
-    ) -> None:
-        bgra = camera.frame.bgra
+    def _fill(self, camera: Camera, rgb: Pixels | None, tags: Words, actor_ids: Words) -> None:
+        words = camera.frame.words
         if camera.kind == "rgb":
-            if rgb is not None and bgra is not rgb:
-                bgra[:] = rgb
+            if rgb is not None and camera.frame.bgra is not rgb:
+                camera.frame.bgra[:] = rgb
         elif camera.kind == "depth":
             steps = np.clip(self._depth_m.astype(np.float64) * (_DEPTH_STEPS / _FAR_M), 0, _DEPTH_STEPS)
             whole = np.rint(steps).astype(np.uint32)
-            bgra[..., _RED], bgra[..., _GREEN], bgra[..., _BLUE] = whole & 255, whole >> 8 & 255, whole >> 16
+            words[:] = (whole & 255) << _RED | whole & 0xFF00 | whole >> 16 | _OPAQUE
         else:
-            bgra[..., _RED] = tags[self._class_ids]
+            np.take(tags, self._class_ids, out=words, mode="clip")
             if camera.kind == "instance_segmentation":
-                ids = actor_ids[self._instance_ids]
-                bgra[..., _GREEN], bgra[..., _BLUE] = ids & 255, ids >> 8
+                words |= actor_ids[self._instance_ids]
 
 
 class Cameras:
@@ -130,7 +129,7 @@ class Cameras:
     def __init__(self, version: Version, streams: Streams):
         self._version = version
         self._streams = streams
-        self._tags = np.array(version.tags, np.uint8)
+        self._tags: Words = np.array([tag << _RED | _OPAQUE for tag in version.tags], np.uint32)
         self._eyes: dict[Lens, Eye] = {}
         self._lens_of: dict[Actor, Lens] = {}
 
@@ -157,16 +156,16 @@ class Cameras:
         self.remove(actor, stage)
         self.add(actor)
 
-    def send(self, stage: Stage, table: NDArray[Any], ids: NDArray[Any], frame: int, time_s: float) -> None:
+    def send(self, stage: Stage, table: NDArray[Any], ids: Words, frame: int, time_s: float) -> None:
         """Draws and sends what somebody listens to; `ids` are the numbers of the actors in the table's rows."""
-        actor_ids: NDArray[np.uint16] | None = None
+        actor_ids: Words | None = None
         for eye in self._eyes.values():
             cameras = [c for c in eye.cameras if c.due(stage.dt_s) and self._streams.wanted(c.actor.stream)]
             if not cameras:
                 continue
             if actor_ids is None:
-                actor_ids = np.zeros(256, np.uint16)
-                actor_ids[table["instance_id"]] = ids & 0xFFFF
+                actor_ids = np.zeros(256, np.uint32)
+                actor_ids[table["instance_id"]] = (ids & 255) << _GREEN | ids >> 8 & 255
             eye.draw(stage, cameras, self._tags, actor_ids)
             for camera in cameras:
                 camera.frame.stamp(frame, time_s, camera.actor.pose)

@@ -32,6 +32,7 @@ class Control:
             self._socket = socket.create_connection((host, port), timeout_s)
         except OSError as error:
             raise ControlError(f"no server at {host}:{port}: {error}") from error
+        self.port = port
         self._unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
         self._number = 0
 
@@ -91,8 +92,8 @@ class Control:
         """Sets the count of ticks from which rain and beacons take their time."""
         self.call("semore.clock", ticks)
 
-    def street_lights(self, lit: bool) -> None:
-        """Lights the lamp posts, or not."""
+    def street_lights(self, lit: bool | None) -> None:
+        """Lights the lamp posts, or not; None: at night."""
         self.call("semore.street_lights", lit)
 
     def counters(self) -> dict[str, int]:
@@ -102,7 +103,7 @@ class Control:
     def call(self, name: str, *arguments: Any) -> Any:
         """Any call of the server, CARLA's included; the answer as it is on the wire."""
         self._send(name, *arguments)
-        for message in self._messages():
+        for message in self._messages(name):
             if message[1] == self._number:
                 if message[2] is not None:
                     raise ControlError(f"{name}: {message[2]}")
@@ -116,13 +117,13 @@ class Control:
         except OSError as error:
             raise ControlError(f"{name}: {error}") from error
 
-    def _messages(self) -> Iterator[Any]:
+    def _messages(self, name: str) -> Iterator[Any]:
         while True:
             yield from self._unpacker
             try:
                 data = self._socket.recv(1 << 16)
             except OSError as error:
-                raise ControlError(f"no answer from the server: {error}") from error
+                raise ControlError(f"{name}: no answer from the server: {error}") from error
             if not data:
                 return
             self._unpacker.feed(data)

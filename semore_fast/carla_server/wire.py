@@ -78,6 +78,8 @@ class ImageFrame:
         IMAGE.pack_into(self.buffer, start, width, height, fov_deg)
         pixels = np.frombuffer(self.buffer, np.uint8, offset=start + IMAGE.size)
         self.bgra: NDArray[np.uint8] = pixels.reshape(height, width, 4)
+        self.words: NDArray[np.uint32] = pixels.view("<u4").reshape(height, width)
+        """The same pixels: blue is the lowest byte, alpha the highest."""
 
     def stamp(self, frame: int, time_s: float, pose: tuple[float, ...]) -> None:
         """Sets which tick this is, and where the camera stood: location, then pitch, yaw, roll."""

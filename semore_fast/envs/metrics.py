@@ -26,6 +26,7 @@ __all__ = [
     "Policy",
     "Spread",
     "Summary",
+    "interrupted_rows",
     "paired_gap",
     "run_episodes",
     "summarise",
@@ -70,6 +71,12 @@ class EpisodeResult:
     """One of `END_REASONS`."""
 
 
+def interrupted_rows(info: dict[str, Any], num_envs: int) -> NDArray[np.bool_]:
+    """bool [N]: whose episode was cut off without a result; none where the simulator knows no such thing."""
+    rows: NDArray[np.bool_] = info.get("interrupted", np.zeros(num_envs, np.bool_))
+    return rows
+
+
 class EpisodeMetrics:
     """Adds up steps of N environments and hands out each episode as it ends. Any autoreset mode."""
 
@@ -81,6 +88,8 @@ class EpisodeMetrics:
     ) -> list[tuple[int, EpisodeResult]]:
         """Add one step's rewards [N] and info; `ended` [N] is terminated or truncated.
 
+        Episodes that `info["interrupted"]` marks (see `envs/carla/vector.py`) are forgotten: they have no result.
+
         Returns:
             (environment, result) of every episode that ended in this step, `seed` None.
         """
@@ -89,7 +98,8 @@ class EpisodeMetrics:
             self._sums[name] += info[name]
         for name in _WEIGHTED:
             self._sums[name] += info[name] * info["frames"]
-        finished = [(int(env), self._finish(env, info)) for env in np.flatnonzero(ended)]
+        whole = ended & ~interrupted_rows(info, len(ended))
+        finished = [(int(env), self._finish(env, info)) for env in np.flatnonzero(whole)]
         for total in self._sums.values():
             total[ended] = 0.0
         return finished
@@ -227,7 +237,7 @@ def run_episodes(
 
     Each environment takes the next seed when its episode ends, and every started episode counts however long it lasts:
     stopping at the first `episodes` to finish would favour short ones. Results do not depend on the number of
-    environments, as long as the policy treats rows alike.
+    environments, as long as the policy treats rows alike. An interrupted episode is driven again from its seed.
 
     Args:
         env_factory: makes an environment with autoreset "disabled"; closed here afterwards.
@@ -266,7 +276,7 @@ def _drive(env: EnvT, policy: Policy[EnvT], seeds: range) -> list[EpisodeResult]
         if all(seed in results for seed in seeds):
             return [results[seed] for seed in seeds]
         if ended.any():
-            for index in np.flatnonzero(ended):
+            for index in np.flatnonzero(ended & ~interrupted_rows(info, env.num_envs)):
                 running[index], upcoming = upcoming, upcoming + 1
             fresh = [value if new else None for value, new in zip(running, ended, strict=True)]
             frames, _ = env.reset(seed=fresh, options={"reset_mask": ended})  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from semore_fast.reporting.statistics import permutation_p
-from semore_fast.reporting.study import DRIVER_BLIND, DRIVER_PLANNER, Study, sees, summary_of
+from semore_fast.reporting.study import DRIVER_BLIND, DRIVER_PLANNER, Study, gaps_of, sees, summary_of
 from semore_fast.reporting.tables import iqm
 
 _FEW, _LEVEL = 5, 0.05
@@ -23,7 +23,17 @@ def subject(study: Study) -> str:
     return (
         f"{len(study.finished)} finished runs of {len(study.runs)}: {_count(study.methods(), 'method')} on "
         f"{', '.join(study.scenarios) or 'nothing'}, {_count(seeds, 'seed')}, {budget} simulator frames each, "
-        f"preset {', '.join(presets)}. The simulator is semore-fast's own, not CARLA."
+        f"preset {', '.join(presets)}. {_simulator(study)}"
+    )
+
+
+def _simulator(study: Study) -> str:
+    simulators = {run.config.get("sim", "embedded") for run in study.runs}
+    if simulators <= {"embedded"}:
+        return "The simulator is semore-fast's own, not CARLA."
+    told = "driven through CARLA's client (whether CARLA or the protocol server answered, --carla-root or -host tells)"
+    return (
+        f"Some runs were {told}: do not compare them with the others." if len(simulators) > 1 else f"All were {told}."
     )
 
 
@@ -41,10 +51,13 @@ def _sight(study: Study, scenario: str) -> list[str]:
     parts, every, seen = [], 0, 0
     for agent in study.methods(scenario):
         runs = study.of(scenario, agent)
-        count = sum(sees(summary_of(run)["gap"]) for run in runs)
-        every, seen = every + len(runs), seen + count
+        gaps = gaps_of(runs)
+        count = sum(map(sees, gaps))
+        every, seen = every + len(gaps), seen + count
         if count:
             parts.append(f"{agent} {count} of {len(runs)}")
+    if not every:
+        return ["Nothing shows whether these runs drive by what they see: CARLA cannot hide people and vehicles."]
     told = f" ({', '.join(parts)})" if parts else ""
     return [
         f"{seen} of {every} runs drive by what they see{told}: with people and vehicles not drawn they lose return on "

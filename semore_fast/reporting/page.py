@@ -16,7 +16,7 @@ from semore_fast.reporting import figures, paper, tables
 from semore_fast.reporting.findings import findings, subject
 from semore_fast.reporting.runs import RunRecord
 from semore_fast.reporting.statistics import Interval, performance_profile
-from semore_fast.reporting.study import DRIVER_BLIND, DRIVER_PLANNER, Study, normalised, summary_of
+from semore_fast.reporting.study import DRIVER_BLIND, DRIVER_PLANNER, Study, gaps_of, normalised, summary_of
 from semore_fast.reporting.tables import Table, iqm
 from semore_fast.results import METRICS
 
@@ -105,7 +105,8 @@ def to_csv(study: Study) -> str:
             theirs = paper.printed().get((run.scenario, run.agent, metric), ("", ""))
             of_run = [run.scenario, run.agent, run.seed, summary["frames"], metric, f"{seen[metric]:.6g}"]
             spread = seen.get(f"{metric}/std")
-            rest = ["" if spread is None else f"{spread:.6g}", seen["episodes"], f"{hidden[metric]:.6g}"]
+            control = "" if hidden is None else f"{hidden[metric]:.6g}"
+            rest = ["" if spread is None else f"{spread:.6g}", seen["episodes"], control]
             writer.writerow([*of_run, *rest, *("" if value is None else value for value in theirs)])
     return file.getvalue()
 
@@ -113,13 +114,15 @@ def to_csv(study: Study) -> str:
 def _section(study: Study, scenario: str) -> Section:
     agents = study.methods(scenario)
     returns = {agent: iqm(study.scores(scenario, agent, "episode_return")) for agent in agents}
-    gaps = {agent: iqm([summary_of(run)["gap"]["mean"] for run in study.of(scenario, agent)]) for agent in agents}
+    measured = {agent: gaps_of(study.of(scenario, agent)) for agent in agents}
+    gaps = {agent: iqm([gap["mean"] for gap in found]) for agent, found in measured.items() if found}
     drivers = study.drivers(scenario)
     lines = {name: drivers[key]["episode_return"] for key, name in _LINES.items() if key in drivers}
     drawn = {
         "return": figures.forest(returns, lines, "return, IQM over runs, 95 % interval"),
-        "gap": figures.forest(gaps, {"drives blind": 0.0}, "return lost with nobody drawn"),
     }
+    if gaps:
+        drawn["gap"] = figures.forest(gaps, {"drives blind": 0.0}, "return lost with nobody drawn")
     palette = figures.colours(agents)
     shares, thresholds = _profiles(study, scenario, agents)
     if shares:

@@ -80,6 +80,11 @@ METHOD_ORDER = [
 """Baselines, ablations, Semore."""
 
 
+def gaps_of(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """The gaps seen - not drawn of those runs that could measure one; those on CARLA cannot."""
+    return [gap for run in runs if (gap := summary_of(run)["gap"]) is not None]
+
+
 def sees(gap: dict[str, Any]) -> bool:
     """Whether a gap differs from none; unknown (one episode) is no."""
     error = gap["standard_error"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from semore_fast.reporting import paper
 from semore_fast.reporting.statistics import Interval, interquartile_mean, interval, probability_of_improvement
-from semore_fast.reporting.study import Study, common_scores, sees, summary_of
+from semore_fast.reporting.study import Study, common_scores, gaps_of, sees, summary_of
 from semore_fast.results import METRICS
 
 SPREAD = ("episode_return", "distance_m", "crash_intensity_ns")
@@ -49,16 +49,14 @@ def main_table(study: Study, scenario: str) -> Table:
     rows = []
     for agent in study.methods(scenario):
         runs = study.of(scenario, agent)
-        gaps = [summary_of(run)["gap"] for run in runs]
-        gap = np.array([gap["mean"] for gap in gaps])
+        gaps = gaps_of(runs)
         rows.append(
             [
                 Cell(agent),
                 Cell(str(len(runs))),
                 *(_metric_cell(study, scenario, agent, metric) for metric in METRICS),
                 _interval_cell(iqm(study.scores(scenario, agent, "episode_return")), len(runs)),
-                Cell(whole(gap.mean()), " ".join(map(whole, gap)) if len(gap) > 1 else ""),
-                Cell(f"{sum(map(sees, gaps))} of {len(runs)}"),
+                *_gap_cells(gaps),
             ]
         )
     for name, figures in study.drivers(scenario).items():
@@ -166,6 +164,15 @@ def _with_paper(text: str, printed: paper.Printed | None) -> Cell:
         return Cell(text)
     mean, std = printed
     return Cell(text, f"paper {mean:g}" + (f" ± {std:g}" if std is not None else ""))
+
+
+def _gap_cells(gaps: Sequence[dict[str, Any]]) -> list[Cell]:
+    """The gap, and how many runs see."""
+    if not gaps:
+        return [Cell("–", "not measured")] * 2
+    means = [gap["mean"] for gap in gaps]
+    below = " ".join(map(whole, means)) if len(means) > 1 else ""
+    return [Cell(whole(float(np.mean(means))), below), Cell(f"{sum(map(sees, gaps))} of {len(gaps)}")]
 
 
 def _interval_cell(found: Interval, runs: int) -> Cell:
