@@ -14,11 +14,12 @@ from carla_processes import server
 pytest.importorskip("carla")
 pytest.importorskip("msgpack")
 
-from semore_fast.carla_server.control import Control  # noqa: E402
-from semore_fast.envs import SCENARIOS, DrivingVectorEnv  # noqa: E402
-from semore_fast.envs.carla import DriveSettings, Timeouts, make_drive  # noqa: E402
-from semore_fast.envs.embedded import first_row  # noqa: E402
-from semore_fast.envs.seeding import EpisodeSeeds  # noqa: E402
+from semore_fast import _C
+from semore_fast.carla_server.control import Control
+from semore_fast.envs import SCENARIOS, DrivingVectorEnv
+from semore_fast.envs.carla import DriveSettings, Timeouts, make_drive
+from semore_fast.envs.embedded import END_REASONS, first_row
+from semore_fast.envs.seeding import EpisodeSeeds
 
 PATIENT = Timeouts(collision_s=0.2)
 """A collision's event and the picture come through two sockets: give a busy machine time."""
@@ -51,6 +52,9 @@ def world_seed(seed):
 def port():
     with server() as running:
         yield running.port
+
+
+TIME_LIMIT, COLLISIONS = END_REASONS.index("time_limit"), END_REASONS.index("collisions")
 
 
 class Pair:
@@ -114,31 +118,77 @@ def random_walk(generator, t):
     return np.clip(generator.normal([0.0, 0.5], [0.15, 0.6]), -1, 1).astype(np.float32)
 
 
-def careful(generator, t):
-    """Hits somebody, stops, drives on."""
-    return np.array([0.0, 0.6 if t % 150 < 90 else -0.8], np.float32)
+def hesitating(generator, t):
+    return np.array([0.0, 0.5 if t // 40 % 2 == 0 else -0.35], np.float32)
 
 
-DRIVERS = {"straight": straight, "weaving": weaving, "random": random_walk, "careful": careful}
-
-
-@pytest.mark.parametrize(("driver", "seed"), [("straight", 1), ("weaving", 2), ("random", 3), ("careful", 4)])
-def test_jaywalk_is_equal_to_the_bit(port, driver, seed):
+def drive_both(pair, driver, seed, frames):
+    """Up to `frames` frames of one episode, every one compared; the last step's info and how many there were."""
     generator = np.random.default_rng(seed)
-    scenario = dataclasses.replace(SCENARIOS["jw"], crossing_probability=0.3)
-    with Pair(scenario, port) as pair:
-        ours, theirs = pair.reset(seed)
+    ours, theirs = pair.reset(seed)
+    if pair.embedded.scenario.weather != "rain":  # the clock that moves the rain is set only after the warm-up
         assert_same_picture(ours, theirs)
-        assert_same_info(ours[1], theirs[1])
-        hits = 0
-        for t in range(scenario.max_episode_frames):
-            ours, theirs = pair.step(DRIVERS[driver](generator, t))
-            where = f"frame {t}"
-            assert ours[1:4] == theirs[1:4], where
-            assert_same_info(ours[4], theirs[4])
-            assert_same_picture((ours[0], ours[4]), (theirs[0], theirs[4]))
-            hits += ours[4]["new_hits"]
-            if ours[2] or ours[3]:
-                break
-        assert t > 50
-        assert pair.drive.counters["late_collisions"] == 0
+    assert_same_info(ours[1], theirs[1])
+    hits = impulse = 0
+    for frame in range(1, frames + 1):
+        ours, theirs = pair.step(driver(generator, frame))
+        assert ours[1:4] == theirs[1:4], f"frame {frame}"
+        assert_same_info(ours[4], theirs[4])
+        assert_same_picture((ours[0], ours[4]), (theirs[0], theirs[4]))
+        hits += ours[4]["new_hits"]
+        impulse += ours[4]["crash_intensity_ns"]
+        if ours[2] or ours[3]:
+            break
+    assert pair.drive.counters["late_collisions"] == 0
+    return {"frames": frame, "hits": hits, "impulse_ns": impulse, "end": ours[4]["end_reason"]}
+
+
+@pytest.mark.parametrize(
+    ("driver", "weather", "seed", "wanted"),
+    [
+        (straight, "dusk", 5, {"hits": 2, "end": TIME_LIMIT}),
+        (weaving, "rain", 2, {"hits": 2, "end": COLLISIONS}),
+        (random_walk, "midnight", 5, {"hits": 3, "end": COLLISIONS}),
+        (hesitating, "fog", 1, {"hits": 2, "end": COLLISIONS}),
+    ],
+)
+def test_jaywalk_is_equal_to_the_bit(port, driver, weather, seed, wanted):
+    scenario = dataclasses.replace(SCENARIOS["jw"], weather=weather, crossing_probability=0.3)
+    with Pair(scenario, port) as pair:
+        driven = drive_both(pair, driver, seed, 500)
+    assert {name: driven[name] for name in wanted} == wanted
+
+
+def test_held_actions_are_summed_alike(port):
+    with Pair(SCENARIOS["jw"], port, action_repeat=4) as pair:
+        assert drive_both(pair, random_walk, 5, 40)["frames"] > 5
+
+
+@pytest.mark.parametrize("name", ["hb", "hw"])
+def test_empty_roads_and_their_fences_are_equal_to_the_bit(port, name):
+    empty = {"cyclists": 0, "oncoming_vehicles": 0, "same_direction_vehicles": 0}
+    with Pair(dataclasses.replace(SCENARIOS[name], **empty), port) as pair:
+        driven = drive_both(pair, random_walk, 0, 500)
+    assert driven["impulse_ns"] > 0
+
+
+def without_beacons(scenario):
+    """Three seeds whose traffic has no blue lights: they flash by the clock, which runs while sensors warm up."""
+    director = _C.Director(scenario.to_dict())
+    seeds = []
+    for seed in range(100):
+        director.start(world_seed(seed))
+        if not (director.vehicles()["lights"] & 16).any():
+            seeds.append(seed)
+    return seeds[:3]
+
+
+@pytest.mark.parametrize("name", ["hb", "hw"])
+def test_traffic_starts_from_the_same_picture(port, name):
+    scenario = dataclasses.replace(SCENARIOS[name], warmup_frames=0)
+    with Pair(scenario, port) as pair:
+        for seed in without_beacons(scenario):
+            ours, theirs = pair.reset(seed)
+            assert_same_picture(ours, theirs)
+            assert len(np.unique(theirs[1]["instance_ids"])) > 1
+            assert (theirs[1]["actors"][:, :4] == ours[1]["actors"][:, :4]).all()

@@ -37,16 +37,17 @@ class Crew:
         Raises:
             CarlaTimeout: no answer; the client itself does not tell that from a taken place.
         """
+        times = self._settings.timeouts
         for nudge_m in _NUDGES_M:
-            start = time.monotonic()
+            start, limit_s = time.monotonic(), min(times.call_s, times.tick_s)
             place = self._frame.transform(x_m + nudge_m, y_m, yaw_rad, above_m)
-            with asking(f"spawn {blueprint.id}", self._settings.timeouts.call_s):
+            with asking(f"spawn {blueprint.id}", limit_s):
                 actor = self._world.try_spawn_actor(blueprint, place)
             if actor is not None:
                 self._actors[actor.id] = actor
                 return actor
-            if time.monotonic() - start >= 0.9 * self._settings.timeouts.call_s:
-                raise CarlaTimeout(f"spawn {blueprint.id}: no answer within {self._settings.timeouts.call_s:g} s")
+            if time.monotonic() - start >= 0.9 * limit_s:
+                raise CarlaTimeout(f"spawn {blueprint.id}: no answer within {limit_s:g} s")
             self.spawn_retries += 1
         return None
 
@@ -69,9 +70,11 @@ class Crew:
         with asking("destroy our actors", self._settings.timeouts.call_s):
             self._client.apply_batch_sync(commands, False)  # never do_tick: it holds the interpreter while it waits
 
-    def dismiss_all(self) -> None:
-        """Destroy all of our actors."""
-        self.dismiss(list(self._actors.values()))
+    def dismiss_all(self) -> bool:
+        """Destroy all of our actors; whether there were any."""
+        leaving = list(self._actors.values())
+        self.dismiss(leaving)
+        return bool(leaving)
 
     def forget(self, actor: carla.Actor) -> None:
         """For one that somebody else has destroyed."""
@@ -82,7 +85,12 @@ class Crew:
         self._actors.clear()
 
     def sweep(self) -> int:
-        """Destroy what a predecessor of the same tag has left, and nothing else; returns how many."""
+        """Destroy what a predecessor of the same tag has left, and nothing else; returns how many.
+
+        The world must be in synchronous mode: a new client knows of no actor before its first frame.
+        """
+        with asking("first tick", self._settings.timeouts.tick_s):
+            self._world.tick(self._settings.timeouts.tick_s)
         with asking("list the server's actors", self._settings.timeouts.call_s):
             found = list(self._world.get_actors())
             left = [a for a in found if a.attributes.get("role_name") == self._settings.owner_tag]

@@ -23,6 +23,7 @@ __all__ = ["Ego"]
 
 _ABOVE_M = 0.1
 _CAMERA_AHEAD_M, _CAMERA_UP_M, _FOV_DEG = 1.0, 1.5, 60.0
+_GEAR_SWITCH_S = 0.01
 _SETTLE_FRAMES = 60
 _RESTING_MPS = 0.05
 _LOOK_AGAIN_S = 0.02
@@ -47,9 +48,17 @@ class Ego:
         self._falling_mps = math.inf
         if place["lights"]:
             actor.set_light_state(light_state(int(place["lights"])))
+        self._quicken()
         half = actor.bounding_box.extent
         self.size_m = (2 * half.x, 2 * half.y)
         self._fit_sensors(crew, wardrobe)
+
+    def _quicken(self) -> None:
+        """Gears that shift at once and a drive train that rolls freely, as DMR has them."""
+        physics = self.actor.get_physics_control()
+        physics.gear_switch_time = _GEAR_SWITCH_S
+        physics.damping_rate_zero_throttle_clutch_engaged = physics.damping_rate_zero_throttle_clutch_disengaged
+        self.actor.apply_physics_control(physics)
 
     def _fit_sensors(self, crew: Crew, wardrobe: Wardrobe) -> None:
         settings = self._settings

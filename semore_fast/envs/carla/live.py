@@ -58,9 +58,9 @@ class LiveDrive:
             raise
 
     def _take_over(self) -> None:
+        self._connection.take_over()
         self.counters["swept"] = self._crew.sweep()
         self._crashed_before = self.counters["swept"] > 0
-        self._connection.take_over()
         with asking("get the blueprints", self._settings.timeouts.call_s):
             library = self._connection.world.get_blueprint_library()
         self._wardrobe = Wardrobe(library, self._settings.owner_tag)
@@ -70,9 +70,12 @@ class LiveDrive:
     def reset(self, seed: int) -> tuple[Frame, Info]:
         """See `Drive`."""
         self._end = _TIME_LIMIT  # until everything stands
-        with asking("reset", self._settings.timeouts.call_s):
+        times = self._settings.timeouts
+        self._connection.client.set_timeout(times.call_s)
+        with asking("reset", times.call_s):
             self._clear()
             self._start(seed)
+        self._connection.client.set_timeout(times.tick_s)
         self._end = _RUNNING
         self.counters["episodes"] += 1
         return self._observe()
@@ -100,7 +103,7 @@ class LiveDrive:
             raise _C.ResetNeededError(f"the episode has ended ({END_REASONS[self._end]}); reset it before going on")
         control = np.clip(wanted, -1.0, 1.0)
         for _ in range(self._settings.action_repeat):
-            with asking(f"frame {self._frame + 1}", self._settings.timeouts.call_s):
+            with asking(f"frame {self._frame + 1}", self._settings.timeouts.tick_s):
                 self._end = self._advance(control)
             if self._end != _RUNNING:
                 break
@@ -131,7 +134,8 @@ class LiveDrive:
             self._ego = None
         if self._traffic is not None:
             self._traffic.release_all()
-        self._crew.dismiss_all()
+        if self._crew.dismiss_all():
+            self._connection.world.tick(self._settings.timeouts.tick_s)  # their places are free only after it
         self._cast = None
 
     def _tick(self) -> None:

@@ -17,10 +17,10 @@ class Timeouts:
     connect_s: float = 10.0
     """For the first answer, which tells the version."""
     call_s: float = 20.0
-    """For one remote call."""
+    """For one remote call outside an episode."""
     load_map_s: float = 120.0
     tick_s: float = 20.0
-    """For one frame's physics."""
+    """For one remote call within an episode; nearly all of them are ticks."""
     sensor_s: float = 10.0
     """For one sensor's data of a frame, after its tick."""
     close_s: float = 5.0

@@ -6,11 +6,13 @@ the manager is shut down, and nobody is destroyed who is still driven. `tick` ma
 
 from __future__ import annotations
 
+import socket
+
 import carla
 import numpy as np
 
 from semore_fast.envs.carla.asking import asking
-from semore_fast.envs.carla.errors import CarlaSetupError
+from semore_fast.envs.carla.errors import CarlaLost, CarlaSetupError
 from semore_fast.envs.carla.settings import DriveSettings
 
 __all__ = ["Traffic", "light_state"]
@@ -36,6 +38,13 @@ def light_state(bits: int) -> carla.VehicleLightState:
     return carla.VehicleLightState(state)
 
 
+def _check_free(port: int) -> None:
+    """`OSError` if somebody listens there; the client itself would try to reach them for ten seconds."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a closed manager leaves is no obstacle
+        probe.bind(("", port))
+
+
 class Traffic:
     """One Traffic Manager. It lives as long as the connection; vehicles come and go."""
 
@@ -43,8 +52,10 @@ class Traffic:
         self._port = settings.tm_port
         self._limit_s = settings.timeouts.call_s
         try:
-            self._manager = client.get_trafficmanager(self._port)
-        except RuntimeError as error:
+            _check_free(self._port)
+            with asking("open the Traffic Manager", self._limit_s):
+                self._manager = client.get_trafficmanager(self._port)
+        except (CarlaLost, OSError) as error:
             raise CarlaSetupError(
                 f"no Traffic Manager on port {self._port}: the port is taken, choose another with --carla-tm-port"
             ) from error
