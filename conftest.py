@@ -1,5 +1,6 @@
 """The options that tests and benchmarks share."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAMES",
         help="backends for tests/test_twins.py, tests/test_swap.py and bench/bench_ops.py: cpp, triton, or a module of "
         "your own; separated by commas",
+    )
+    parser.addoption(
+        "--carla-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="interpreter that has the official carla client for tests/test_carla_server.py: 0.9.13 to 0.9.15 need an "
+        "older Python than this one",
     )
     parser.addoption(
         "--carla-live",

@@ -1,6 +1,8 @@
-"""What an unmodified carla.Client sees; run by test_carla_server.py in a process of its own."""
+"""What an unmodified carla.Client sees; run by test_carla_server.py in a process of its own.
 
-import itertools
+Plain Python 3.7 without numpy, so that the older clients can run it too (`--carla-python`).
+"""
+
 import json
 import os
 import queue
@@ -9,13 +11,12 @@ import time
 import traceback
 
 import carla
-import numpy as np
 
 IMAGE = 128
 KINDS = ("rgb", "semantic_segmentation", "instance_segmentation", "depth")
 
 
-class Session:
+class Visitor:
     """A client, its world in synchronous mode, and what it spawned."""
 
     def __init__(self, port, folder, host="127.0.0.1"):
@@ -55,9 +56,10 @@ class Session:
 
     def sensed(self, key, frame, timeout=10.0):
         """The data of a frame; None where a newer one comes instead."""
-        while (data := self.queues[key].get(timeout=timeout)).frame < frame:
-            pass
-        return data if data.frame == frame else None
+        while True:
+            data = self.queues[key].get(timeout=timeout)
+            if data.frame >= frame:
+                return data if data.frame == frame else None
 
     def warm(self, keys):
         """Ticks until every sensor has spoken: a subscription takes its time."""
@@ -128,7 +130,7 @@ def ticks(s):
     box = car.bounding_box
     found = {
         "before": before,
-        "steps": sorted({b - a for a, b in itertools.pairwise(numbers)}),
+        "steps": sorted({b - a for a, b in zip(numbers, numbers[1:])}),
         "snapshot_is_of_the_tick": snapshot.frame == numbers[-1],
         "delta": snapshot.timestamp.delta_seconds,
         "place": place(car),
@@ -158,7 +160,8 @@ def pictures(s):
         frame = s.world.tick()
         images = {kind: s.sensed(kind, frame) for kind in KINDS}
     for kind, image in images.items():
-        np.save(os.path.join(s.folder, kind), np.frombuffer(image.raw_data, np.uint8).reshape(IMAGE, IMAGE, 4))
+        with open(os.path.join(s.folder, kind), "wb") as file:
+            file.write(bytes(image.raw_data))
     found = {
         "driven": driven,
         "size": [image.width for image in images.values()],
@@ -166,6 +169,7 @@ def pictures(s):
         "place": place(car),
         "camera": [images["rgb"].transform.location.x, images["rgb"].transform.location.z],
         "ids": {"car": car.id, "walker": walker.id, "other": other.id},
+        "labels": {name: int(label) for name, label in carla.CityObjectLabel.names.items()},
         "velocity": [car.get_velocity().x, walker.get_velocity().y],
         "control": [car.get_control().throttle, car.get_control().steer],
     }
@@ -186,8 +190,9 @@ def weathers(s):
     for name, parameters in weather.items():
         s.world.set_weather(parameters)
         image = s.sensed("rgb", s.world.tick())
-        pixels = np.frombuffer(image.raw_data, np.uint8).reshape(IMAGE, IMAGE, 4)
-        found[name] = [float(pixels[..., :3].mean()), s.world.get_weather().sun_altitude_angle]
+        bytes_bgra = bytes(image.raw_data)
+        light = sum(sum(bytes_bgra[channel::4]) for channel in range(3)) / (3 * IMAGE * IMAGE)
+        found[name] = [light, s.world.get_weather().sun_altitude_angle]
     s.clear()
     return found
 
@@ -308,7 +313,7 @@ def traffic(s):
     for _ in range(100):
         s.world.tick()
     ends = [place(car) for car in cars]
-    found = {"driven": [end[0] - start for end, start in zip(ends, starts, strict=True)], "y": [end[1] for end in ends]}
+    found = {"driven": [end[0] - start for end, start in zip(ends, starts)], "y": [end[1] for end in ends]}
     for car in cars:
         car.set_autopilot(False, port)
     s.world.tick()
@@ -351,13 +356,13 @@ STEPS = (connects, blueprints, ticks, pictures, weathers, collisions, walkers, b
 def main():
     port, folder = int(sys.argv[1]), sys.argv[2]
     names = sys.argv[3:]
-    session = Session(port, folder)
+    visitor = Visitor(port, folder)
     found = {}
     for step in STEPS:
         if names and step.__name__ not in names:
             continue
         try:
-            found[step.__name__] = step(session)
+            found[step.__name__] = step(visitor)
         except (RuntimeError, AssertionError, IndexError, AttributeError, TypeError, ValueError, queue.Empty):
             found[step.__name__] = {"failed": traceback.format_exc()}
     print(json.dumps(found), flush=True)

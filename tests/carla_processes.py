@@ -76,13 +76,20 @@ def server(*flags: str) -> Iterator[ServerProcess]:
         process.stop()
 
 
-def run_client(script: Path, *arguments: str, timeout_s: float = 60.0) -> dict[str, Any]:
+def client_version(python: str) -> str:
+    """Version of the official client that an interpreter has."""
+    ask = "import carla; print(carla.Client('127.0.0.1', 1).get_client_version())"
+    done = subprocess.run([python, "-c", ask], env=ENVIRONMENT, capture_output=True, text=True, timeout=30)
+    return done.stdout.strip()
+
+
+def run_client(script: Path, *arguments: str, python: str = sys.executable, timeout_s: float = 60.0) -> dict[str, Any]:
     """Runs a client script in a process of its own; its last line of output is a JSON object.
 
     What it printed is all that counts: a client's process may end badly after its work is done.
     """
     done = subprocess.run(
-        [sys.executable, str(script), *arguments],
+        [python, str(script), *arguments],
         cwd=ROOT,
         env=ENVIRONMENT,
         capture_output=True,

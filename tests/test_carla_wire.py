@@ -37,6 +37,8 @@ class Wire(asyncio.Transport):
     def abort(self):
         self.aborted = True
 
+    close = abort
+
     def get_extra_info(self, name, default=None):
         return self
 
@@ -382,3 +384,130 @@ def test_traffic_managers_are_kept_by_port():
 
 def test_a_stream_that_does_not_exist_is_closed():
     assert Peer().listen(77).aborted
+
+
+def test_the_scene_can_be_chosen_beyond_carla_s_calls():
+    peer = Peer()
+    camera = peer.spawn(
+        "sensor.camera.rgb", 0.0, 2.0, attributes=[("image_size_x", 1, "64"), ("image_size_y", 1, "64")]
+    )
+    pictures = peer.listen(2)
+    peer.synchronous()
+    peer.call("set_weather_parameters", [30, 0, 0, 0, 0, -90, 20, 0, 0, 0, 0, 0, 0, 0])  # midnight
+
+    def picture():
+        pictures.written = b""
+        peer.call("tick_cue")
+        return pictures.written[64:]
+
+    assert camera[5][:4] == b"\x02\0\0\0"
+    lit = picture()
+    peer.call("semore.street_lights", False)
+    dark = picture()
+    assert sum(dark) < sum(lit)
+    peer.call("semore.street_lights", None)
+    assert picture() == lit
+    peer.call("enable_environment_objects", [1], False)
+    assert picture() == dark
+    peer.call("semore.scenery", 9)
+    assert picture() != dark
+    assert peer.call("semore.clock", 100) == [[1, True]]
+    assert peer.call("semore.counters")[0][1]["streams"] == 2
+
+
+def test_small_calls_have_answers_of_the_right_kind():
+    peer = Peer()
+    car = peer.spawn("vehicle.ford.ambulance", 30.0, 2.0)[0]
+    assert peer.call("set_vehicle_light_state", car, [0xFFFFFFFF]) == [[False]]
+    assert peer.call("get_vehicle_light_state", car) == [[1, [0xFFFFFFFF]]]
+    assert peer.call("get_vehicle_light_states") == [[1, [[car, 0xFFFFFFFF]]]]
+    physics = peer.call("get_physics_control", car)[0][1]
+    assert len(physics) == 17
+    assert len(physics[15]) == 4
+    physics[7] = 0.01  # time of a gear's change
+    assert peer.call("apply_physics_control", car, physics) == [[False]]
+    assert peer.call("get_physics_control", car)[0][1][7] == pytest.approx(0.01)
+    assert peer.call("set_actor_location", car, [40.0, -2.0, 0.0]) == [[False]]
+    assert peer.server.episode.pose_of(peer.server.episode.actors[car])[:2] == (40.0, -2.0)
+    assert peer.call("get_navigation_mesh") == [[1, b""]]
+    assert peer.call("get_required_files", "Nav") == [[1, []]]
+    assert peer.call("query_lights_state", "127.0.0.1:2000") == [[1, []]]
+    assert peer.call("get_available_maps") == [[1, ["/Game/Carla/Maps/Town01", "/Game/Carla/Maps/Town04"]]]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ([("image_size_x", 2, "15")], "image_size_x"),
+        ([("image_size_y", 2, "4096")], "image_size_x and image_size_y"),
+        ([("fov", 3, "180")], "fov"),
+        ([("fov", 3, "wide")], "wide"),
+    ],
+)
+def test_cameras_that_make_no_picture_are_refused(attributes, reason):
+    peer = Peer()
+    description = [1, "sensor.camera.rgb", [list(attribute) for attribute in attributes]]
+    ((kind, (message,)),) = peer.call("spawn_actor", description, [[0.0] * 3, [0.0] * 3])
+    assert kind == 0
+    assert reason in message
+    assert peer.call("semore.counters")[0][1]["streams"] == 1
+
+
+def test_what_cannot_be_spawned_says_why():
+    peer = Peer()
+
+    def reason(name, x, y, *parent):
+        call = "spawn_actor_with_parent" if parent else "spawn_actor"
+        return peer.call(call, [1, name, []], [[x, y, 0.0], [0.0] * 3], *parent)[0]
+
+    assert "no blueprint 'vehicle.none'" in reason("vehicle.none", 0, 0)[1][0]
+    peer.spawn("vehicle.audi.a2", 10.0, 2.0)
+    occupied = [0, ["Spawn failed because of collision at spawn position"]]
+    assert reason("walker.pedestrian.0001", 10.5, 2.0) == occupied
+    assert "not found" in reason("sensor.other.imu", 0, 0, 4711)[1][0]
+    for i in range(32):
+        peer.spawn("vehicle.audi.a2", 20.0 + 6 * i, 2.0)
+    assert "Spawn failed: " in reason("vehicle.audi.a2", 20.0, -2.0)[1][0]
+    assert "finite" in reason("vehicle.audi.a2", float("nan"), 0)[1][0]
+
+
+def test_sensors_outlive_their_parent_where_it_was():
+    peer = Peer()
+    peer.synchronous()
+    car = peer.spawn("vehicle.audi.a2", 10.0, 2.0)[0]
+    size = [("image_size_x", 2, "32"), ("image_size_y", 2, "32")]
+    camera = peer.spawn("sensor.camera.rgb", 1.0, 0.0, parent=car, attributes=size)[0]
+    sensor = peer.spawn("sensor.other.collision", 0.0, 0.0, parent=car)[0]
+    pictures = peer.listen(2)
+    peer.call("tick_cue")
+    assert peer.call("destroy_actor", car) == [[1, True]]
+    pictures.written = b""
+    peer.call("tick_cue")
+    assert struct.unpack("<2f", pictures.written[28:36]) == (11.0, 2.0)
+    assert peer.call("destroy_actor", camera) == [[1, True]]
+    assert peer.call("destroy_actor", sensor) == [[1, True]]
+    assert peer.call("destroy_actor", sensor)[0][0] == 0
+    assert "spectator" in peer.call("destroy_actor", 1024)[0][1][0]
+
+
+def test_a_sensor_s_own_tick():
+    peer = Peer()
+    peer.synchronous()
+    size = [("image_size_x", 2, "32"), ("image_size_y", 2, "32"), ("sensor_tick", 3, "0.1")]
+    peer.spawn("sensor.camera.rgb", 0.0, 2.0, attributes=size)
+    pictures = peer.listen(2)
+    for _ in range(6):
+        peer.call("tick_cue")
+    assert len(pictures.written) == 3 * (64 + 32 * 32 * 4)
+
+
+def test_a_tick_s_length_is_the_client_s():
+    peer = Peer()
+    settings = peer.call("get_episode_settings")[0][1]
+    peer.call("set_episode_settings", [True, False, [True, 0.02], *settings[3:]])
+    state = peer.listen(1)
+    peer.call("tick_cue")
+    assert struct.unpack("<d", state.written[20:28]) == (0.02,)
+    refused = peer.call("set_episode_settings", [True, False, [True, 5.0], *settings[3:]])
+    assert refused[0][0] == 0
+    assert peer.call("get_episode_settings")[0][1][2] == [True, 0.02]

@@ -92,8 +92,8 @@ class Control:
         """Sets the count of ticks from which rain and beacons take their time."""
         self.call("semore.clock", ticks)
 
-    def street_lights(self, lit: bool) -> None:
-        """Lights the lamp posts, or not."""
+    def street_lights(self, lit: bool | None) -> None:
+        """Lights the lamp posts, or not; None: at night."""
         self.call("semore.street_lights", lit)
 
     def counters(self) -> dict[str, int]:

@@ -74,8 +74,8 @@ class Episode:
             self.stage.spawn(actor, pose)
             actor.typed = _first_typed(actor, self.stage.map.limit_kmh)
         elif name.startswith(cameras.PREFIX):
-            actor.stream = self._streams.open(name.removeprefix(cameras.PREFIX))
             self.cameras.add(actor)
+            actor.stream = self._streams.open(name.removeprefix(cameras.PREFIX))
         elif name.startswith(sensors.PREFIX):
             actor.stream = self._streams.open(name.removeprefix(sensors.PREFIX))
             self.sensors.add(actor, self.stage)

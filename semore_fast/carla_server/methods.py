@@ -244,6 +244,12 @@ def _clock(server: Server, ticks: int) -> bool:
     return True
 
 
+def _street_lights(server: Server, lit: bool | None) -> bool:
+    server.episode.stage.street_lights = lit
+    server.episode.stage.set_scene()
+    return True
+
+
 def _counters(server: Server) -> dict[str, int]:
     return {
         "actors": len(server.episode.actors),
@@ -264,4 +270,5 @@ _add("semore.close_connections", _close_connections)
 _add("semore.exit", _exit)
 _add("semore.scenery", _scenery)
 _add("semore.clock", _clock)
+_add("semore.street_lights", _street_lights)
 _add("semore.counters", _counters)

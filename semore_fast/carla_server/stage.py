@@ -49,6 +49,8 @@ class Stage:
         self.weather: list[float] = _weather_list("day")
         self.poles = True
         """Whether the lamp posts, lit at night, have been left standing."""
+        self.street_lights: bool | None = None
+        """Whether they are lit; None: at night."""
         self.world = _C.OpenWorld(road=asdict(chosen.road), dt_s=dt_s)
         self.set_scene()
 
@@ -65,7 +67,8 @@ class Stage:
     def set_scene(self) -> None:
         """After a change of weather, poles or scenery."""
         name = self.weather_name
-        lit = self.poles and name == "midnight" and self.map.road.town
+        lit = name == "midnight" if self.street_lights is None else self.street_lights
+        lit = lit and self.poles and self.map.road.town
         self.world.set_scene(weather=name, street_lights=lit, scenery_seed=self.scenery_seed)
 
     def spawn(self, actor: Actor, pose: Pose) -> None:
