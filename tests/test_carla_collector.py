@@ -50,6 +50,7 @@ def collect(collector: Collector, steps: int) -> int:
     for step in range(steps):
         collector.begin_step(np.full((collector.env.num_envs, 2), (step + 1) / 100, np.float32))
         finished += len(collector.finish_step())
+        collector.look()
     return finished
 
 
