@@ -159,9 +159,13 @@ class SupervisedDrive:
         if self._driver is driver:
             self._driver = None
 
+    def break_off(self) -> None:
+        """Make no more stations; call `close` next."""
+        self._stations.break_off()
+
     def close(self) -> None:
         """End every process. Station and server are left as they were found, as far as they still answer."""
-        self._stations.break_off()
+        self.break_off()
         for making in (self._renewal, self._spare):
             if making is not None and not making.cancel() and making.exception() is None:
                 making.result().retire(self._limits.close_s)
