@@ -118,7 +118,7 @@ class CarlaWorlds:
 
     def evaluation_envs(self, most: int) -> int:
         """See `Worlds`."""
-        return self.fleet.evaluation_env(most).num_envs
+        return self.fleet.evaluation_size(most)
 
     def evaluation_env(
         self, envs: int, *, drawn: bool = True, image_size: int | None = None, ids: bool = False

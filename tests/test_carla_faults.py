@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 pytest.importorskip("carla")
 pytest.importorskip("msgpack")
 
-from carla_soak import FAULTS, Bystander, Soak
+from carla_soak import FAULTS, Bystander, Soak, wait_until
 
 
 def soak(folder: Path, faults: list[str], every_frames: int, *, envs: int, limit_s: float) -> None:
@@ -44,3 +45,24 @@ def test_training_survives_a_few_faults(tmp_path: Path) -> None:
 def test_training_survives_200_faults_in_random_order(tmp_path: Path) -> None:
     faults = [FAULTS[index % len(FAULTS)] for index in range(200)]
     soak(tmp_path, faults, every_frames=40, envs=2, limit_s=5000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("signals", "status"),
+    [([signal.SIGINT], 130), ([signal.SIGTERM], 130), ([signal.SIGINT, signal.SIGTERM], None), ([signal.SIGKILL], -9)],
+)
+def test_nothing_outlives_a_trainer_however_it_ends(
+    tmp_path: Path, signals: list[signal.Signals], status: int | None
+) -> None:
+    trial = Soak(tmp_path, frames=100_000, envs=2)
+    with trial.trainer() as trainer:
+        assert wait_until(lambda: trial.frame() >= 64, 120), trial.log()
+        for number in signals:
+            trainer.send_signal(number)
+        ended = trainer.wait(60)
+    assert status in (None, ended), trial.log()
+    assert trial.leftovers() == []
+    if status == 130:
+        assert "saved in" in trial.log()

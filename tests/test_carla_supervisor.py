@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import time
@@ -299,7 +300,7 @@ def test_an_answer_that_lies_ready_counts_after_the_deadline(world: World) -> No
     worker = WorkerProcess(FACTORY, world.folder / "log", "x")
     try:
         worker.begin("make", "x", 0.0001, settings={"plan": {}, "folder": str(world.folder)})
-        time.sleep(3)  # as if this process had been stopped
+        assert select.select([worker._channel], [], [], 20)[0]  # as if this process had been stopped meanwhile
         worker.finish()
     finally:
         worker.kill()

@@ -122,8 +122,13 @@ def test_3000_frames_against_a_server_of_somebody_else(tmp_path: Path, scenario:
         command = [sys.executable, "-m", "semore_fast.train", "--preset", "laptop", *flags]
         command += ["--scenario", scenario, "--sim", "carla", "--carla-host", hosts, "--envs", "2", "--frames", "3000"]
         command += ["--env.max-episode-frames", "200", "--out", "run", "--no-tensorboard"]
+        command += ["--carla-recycle-episodes", "4"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False)
         assert done.returncode == 0, done.stderr
+        again = [sys.executable, "-m", "semore_fast.evaluate", "run", "--episodes", "2", "--carla-host", hosts]
+        told = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+        assert told.returncode == 0, told.stderr
+        assert "no gap seen - not drawn: CARLA cannot hide" in told.stdout
         assert all(server.poll() is None for server in servers)
     finally:
         for server in servers:
@@ -135,7 +140,29 @@ def test_3000_frames_against_a_server_of_somebody_else(tmp_path: Path, scenario:
     last = [line for line in lines if line["kind"] == "train"][-1]
     assert last["frame"] >= 3000
     assert last["carla/restarts"] == last["carla/interrupted_episodes"] == 0
+    assert last["carla/recycled"] > 0
     assert not [line for line in lines if line["kind"] == "episode" and line["episode_frames"] > 200]
+
+
+@pytest.mark.slow
+def test_servers_of_ours_are_recycled_with_the_next_one_warm(tmp_path: Path) -> None:
+    scenario = dataclasses.replace(SCENARIOS["hw"], max_episode_frames=8)
+    config = CarlaConfig(root="embedded", recycle_episodes=3, **PATIENCE)
+    fleet = open_fleet(config, 1, View(scenario=scenario, image_size=36), tmp_path, print)
+    try:
+        env = fleet.training_env()
+        env.reset(seed=1)
+        for _ in range(10 * 8):
+            _, _, terminated, truncated, info = env.step(np.zeros((1, 2), np.float32))
+            assert not info["interrupted"][0]
+            if terminated[0] or truncated[0]:
+                env.reset(options={"reset_mask": np.ones(1, np.bool_)})
+        assert fleet.counters.read()["recycled"] == 3
+        assert fleet.counters.read()["restarts"] == 0
+    finally:
+        fleet.close()
+    names = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    assert not [name for name in names if "carla" in name]
 
 
 @pytest.mark.slow

@@ -115,6 +115,10 @@ class Fleet:
         """
         return self._env((self.drives[self._envs :] or self.drives)[:most])
 
+    def evaluation_size(self, most: int) -> int:
+        """How many environments `evaluation_env` has."""
+        return len((self.drives[self._envs :] or self.drives)[:most])
+
     def counts(self) -> dict[str, int]:
         """What happened so far, and what the drives themselves count."""
         counts = self.counters.read()
@@ -125,6 +129,8 @@ class Fleet:
 
     def close(self) -> None:
         """Leave every server as it was found, end our processes. Calling it again does nothing."""
+        for drive in self.drives:
+            drive.break_off()  # here and now: what is being made may hold every thread of the pool
         closing = [self._pool.submit(drive.close) for drive in self.drives]
         wait(closing)
         self._pool.shutdown()

@@ -6,36 +6,21 @@ episode was interrupted, and the next `reset` finds a new station, which is bein
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from semore_fast.envs.carla.limits import Counters, Limits
 from semore_fast.envs.carla.process import Failure
+from semore_fast.envs.carla.rows import Row, read_row
 from semore_fast.envs.carla.station import Station, Stations
 from semore_fast.envs.carla.wire import Arrays
 from semore_fast.errors import UserError
 
-__all__ = ["Row", "SupervisedDrive"]
+__all__ = ["SupervisedDrive"]
 
 _FIRST_WAIT_S = 10.0
 """For a server of somebody else to accept the very first connection: it should have been started before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one environment answered."""
-
-    frame: NDArray[np.uint8]
-    info: dict[str, Any]
-    reward: float = 0.0
-    terminated: bool = False
-    truncated: bool = False
 
 
 class SupervisedDrive:
@@ -118,7 +103,7 @@ class SupervisedDrive:
             station = self._ready()
             try:
                 answer, arrays = station.worker.call("reset", "the episode's start", self._limits.reset_s, seed=seed)
-                row = self._row(answer, arrays)
+                row = self._read(answer, arrays)
             except Failure as failure:
                 self._broke(failure)
                 continue
@@ -145,7 +130,7 @@ class SupervisedDrive:
             return None
         self._asked = False
         try:
-            row = self._row(*self._station.worker.finish())
+            row = self._read(*self._station.worker.finish())
         except Failure as failure:
             self._interrupted(failure)
             return None
@@ -159,9 +144,13 @@ class SupervisedDrive:
         if self._driver is driver:
             self._driver = None
 
+    def break_off(self) -> None:
+        """Make no more stations; call `close` next."""
+        self._stations.break_off()
+
     def close(self) -> None:
         """End every process. Station and server are left as they were found, as far as they still answer."""
-        self._stations.break_off()
+        self.break_off()
         for making in (self._renewal, self._spare):
             if making is not None and not making.cancel() and making.exception() is None:
                 making.result().retire(self._limits.close_s)
@@ -267,26 +256,7 @@ class SupervisedDrive:
             self._retiring.append(self._pool.submit(old.retire, self._limits.close_s))
         return station
 
-    def _row(self, answer: dict[str, Any], arrays: Arrays) -> Row:
-        """The answer's content. `Failure` if it is not what an environment can use."""
-        try:
-            values = {**answer["info"], **arrays}
-            row = Row(
-                frame=arrays["frame"],
-                info=values,
-                reward=float(answer.get("reward", 0.0)),
-                terminated=bool(answer.get("terminated", False)),
-                truncated=bool(answer.get("truncated", False)),
-            )
-            if "counters" in answer:
-                self._counting = {str(name): int(count) for name, count in answer["counters"].items()}
-            odd = [name for name, shape in self._shapes.items() if np.shape(values[name]) != shape]
-            finite = math.isfinite(row.reward) and all(np.isfinite(values[name]).all() for name in self._shapes)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Failure("garbage", f"{self._stations.name}: an answer without {error}") from error
-        if odd:
-            shapes = ", ".join(f"{name} {np.shape(values[name])}" for name in odd)
-            raise Failure("garbage", f"{self._stations.name}: an answer of another shape: {shapes}")
-        if not finite:
-            raise Failure("garbage", f"{self._stations.name}: an answer with a number that is not finite")
+    def _read(self, answer: dict[str, Any], arrays: Arrays) -> Row:
+        row = read_row(self._stations.name, answer, arrays, self._shapes)
+        self._counting = row.counters or self._counting
         return row

@@ -24,7 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from semore_fast import _C
 from semore_fast.envs.carla.limits import Counters
-from semore_fast.envs.carla.supervisor import Row, SupervisedDrive
+from semore_fast.envs.carla.rows import Row
+from semore_fast.envs.carla.supervisor import SupervisedDrive
 from semore_fast.envs.scenario import Scenario
 from semore_fast.envs.seeding import EpisodeSeeds
 
