@@ -99,3 +99,29 @@ def test_physics_only(benchmark: BenchmarkFixture, scenario: str) -> None:
 
     benchmark(step)
     _report(benchmark, 10 * ENVS)
+
+
+@pytest.mark.parametrize("size", [(128, 128), (800, 600), None], ids=["128x128", "800x600", "no-camera"])
+def test_open_world(benchmark: BenchmarkFixture, size: tuple[int, int] | None) -> None:
+    """Control, tick, table of actors, collisions and one camera of a car that drives among people."""
+    world = _C.OpenWorld(road=SCENARIOS["jw"].to_dict()["road"], dt_s=0.05)
+    world.set_scene(weather="dusk", street_lights=False, scenery_seed=1)
+    body = {"kind": "car", "length_m": 4.7, "width_m": 1.86, "height_m": 1.44, "colour": (30, 60, 90), "style": 0}
+    car = world.spawn_vehicle(**body, x_m=0.0, y_m=-2.0, yaw_rad=0.0)
+    world.set_reporting(car, True)
+    for i in range(4):
+        world.spawn_walker(colour=(90, 60, 30), style=i, x_m=40.0 + i, y_m=6.5, yaw_rad=-1.57)
+    width, height = size or (16, 16)
+    camera = world.open_camera(width=width, height=height, fov_deg=60.0, supersample=1)
+    bgra = np.zeros((height, width, 4), np.uint8)
+
+    def tick() -> None:
+        world.control_vehicle(car, steer=0.0, throttle=0.1, brake=0.1, hand_brake=False, reverse=False)
+        world.tick()
+        world.actors()
+        world.collisions()
+        if size:
+            world.render(camera, owner=car, x_m=1.0, y_m=0.0, z_m=1.5, yaw_rad=0.0, pitch_rad=0.0, bgra=bgra)
+
+    benchmark(tick)
+    _report(benchmark, 1)

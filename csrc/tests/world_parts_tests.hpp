@@ -2,6 +2,7 @@
 #pragma once
 
 #include "check.hpp"
+#include "driving/collisions.hpp"
 #include "driving/contacts.hpp"
 #include "driving/ego.hpp"
 #include "driving/engine.hpp"
