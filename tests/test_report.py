@@ -241,3 +241,21 @@ def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"kind":"evaluation","fra')
     assert len(read_run(run).curve) == 4
+
+
+def test_runs_on_carla_show_no_gap_and_say_why(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        path = write_run(tmp_path / "sweep", "sac", seed, drivers=False, sim="carla")
+        summary = json.loads((path / "summary.json").read_text())
+        summary |= {"not_drawn": None, "gap": None, "left_out": "CARLA cannot hide them"}
+        (path / "summary.json").write_text(json.dumps(summary))
+    text = (out := report(tmp_path / "sweep")).joinpath("report.md").read_text()
+    assert "driven through CARLA's client" in text
+    assert "Nothing shows whether these runs drive by what they see" in text
+    assert "not measured" in text
+    assert not list((out / "figures").glob("*gap*"))
+    assert "gap" not in (out / "report.html").read_text().split("<h3>")[0].split("<h2>")[1]
+    write_run(tmp_path / "sweep", "semore", 1, gap=40)
+    text = (report(tmp_path / "sweep") / "report.md").read_text()
+    assert "do not compare them with the others" in text
+    assert "1 of 1 runs drive by what they see" in text
