@@ -32,6 +32,7 @@ from semore_fast.progress import Progress
 from semore_fast.replay import make_replay
 from semore_fast.rundir import RunDirectory
 from semore_fast.system import describe_system
+from semore_fast.threads import Threads
 from semore_fast.trainer import Parts
 from semore_fast.worlds import Worlds, open_worlds
 
@@ -43,6 +44,8 @@ _RESTART_SLACK = 1.05  # every episode keeps one frame more than it has steps
 
 def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: Progress, stack: ExitStack) -> Parts:
     """Builds everything the loop works with, and writes what was chosen and why to manifest.json."""
+    threads = Threads(config.threads, device, progress.note)
+    threads.check()
     ops, choices = choose_ops(config.kernels, device)
     agent = build_agent(config, device, ops)
     spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
@@ -57,7 +60,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     update, act, how = choose_calls(config.graphs, agent, store_stays=feed.store_stays)
     chosen = {
         "updates": how,
-        "device": f"{device.type}, {torch.get_num_threads()} threads",
+        "device": f"{device.type}, {threads.count} threads",
         "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
         "replay": f"{replay_reason}; {feed.reason}",
         "guidance": guidance_reason,
@@ -80,6 +83,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
         agent=agent,
         update=update,
         act=act,
+        threads=threads,
         collector=collector,
         feed=feed,
         evaluator=Evaluator(config, worlds),

@@ -60,7 +60,6 @@ def open_session(config: RunConfig, stack: ExitStack, console: Console | None = 
         require_carla(config.carla)
     out = config.out or default_out(config)
     device = choose_device(config.device)
-    torch.set_num_threads(config.threads or torch.get_num_threads())
     torch.manual_seed(config.seed)
     run = stack.enter_context(RunDirectory.open(out, to_saved(config), may_differ=MAY_DIFFER))
     if run.resumed and config.resume == "never":

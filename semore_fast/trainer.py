@@ -24,6 +24,7 @@ from semore_fast.feed import Feed
 from semore_fast.logging import MetricsWriter, TensorBoard
 from semore_fast.progress import Progress, Status
 from semore_fast.rundir import RunDirectory
+from semore_fast.threads import Threads
 
 
 class Means:
@@ -54,6 +55,7 @@ class Parts:
     agent: Agent
     update: Update
     act: Act
+    threads: Threads
     collector: Collector
     feed: Feed
     evaluator: Evaluator
@@ -94,6 +96,7 @@ class Trainer:
         rates = Rate(collector.frame), Rate(self.updates)
         while self._more(collector.frame) and not self.stop:
             self._step()
+            self.parts.threads.check()
             if self._clocks["log"](collector.frame):
                 self._log(rates)
             if self._clocks["evaluate"](collector.frame):
