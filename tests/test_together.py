@@ -56,7 +56,8 @@ def test_an_interrupt_saves_all_seeds(tmp_path: Path) -> None:
     named = f"{tmp_path / 'a'}=1,{tmp_path / 'b'}=2"
     command = [sys.executable, "-m", "semore_fast.sweeping.together", named, *flags, "--log-every-frames", "100"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    wait_until(lambda: all((tmp_path / run / "metrics.jsonl").exists() for run in "ab"))
+    logs = [tmp_path / run / "metrics.jsonl" for run in "ab"]
+    wait_until(lambda: all(log.exists() and log.stat().st_size for log in logs))  # both train
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
