@@ -61,6 +61,9 @@ def plot_curves(methods: Mapping[str, Sequence[Curve]], drivers: Mapping[str, Ma
         frames, mean, error = _band(runs)
         (line,) = axes.plot(frames, mean, marker="o", markersize=3, label=label)
         axes.fill_between(frames, mean - error, mean + error, color=line.get_color(), alpha=0.2, linewidth=0)
+    if not any(len(run) for runs in methods.values() for run in runs):
+        why = "no evaluation before the end: lower --evaluation.every-frames"
+        axes.annotate(why, (0.5, 0.5), xycoords="axes fraction", ha="center", color="#555555")
     axes.set(xlabel="simulator frames", ylabel="evaluation return")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=9)
