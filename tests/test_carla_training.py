@@ -102,9 +102,10 @@ def test_what_is_missing_is_said_before_training(tmp_path: Path) -> None:
         train(config)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("scenario", ["hb", "jw", "hw"])
+@pytest.mark.parametrize(
+    "scenario", ["hb", pytest.param("jw", marks=pytest.mark.slow), pytest.param("hw", marks=pytest.mark.slow)]
+)
 def test_3000_frames_against_a_server_of_somebody_else(tmp_path: Path, scenario: str) -> None:
     ports = [26_000 + os.getpid() % 500 * 8 + offset for offset in (0, 4)]
     servers = [
