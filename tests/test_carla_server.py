@@ -1,8 +1,10 @@
 """The official carla client against the protocol server, each in a process of its own."""
 
+import signal
+
 import numpy as np
 import pytest
-from carla_processes import ROOT, client_version, run_client, server
+from carla_processes import ROOT, ServerProcess, client_version, run_client, server
 
 pytest.importorskip("carla")
 pytest.importorskip("msgpack")
@@ -243,3 +245,17 @@ def test_nothing_is_left_behind(step, seen):
     assert counters["actors"] == 1  # the spectator
     assert counters["streams"] == 1  # the world's state
     assert counters["frames_skipped"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_asked_also_where_a_shell_had_it_ignore_interrupts(number):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        running = ServerProcess()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        running.process.send_signal(number)
+        assert running.process.wait(20) == 0
+    finally:
+        running.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Literal
 
 import tyro
 
+from semore_fast.carla_server.running import run_until_asked
 from semore_fast.carla_server.versions import VersionName, installed_version
 from semore_fast.errors import UserError, run_cli
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     from semore_fast.carla_server.versions import version_of
 
     server = Server(version_of(config.version or installed_version()), MAPS[config.map], config.seed)
-    asyncio.run(server.serve(config.host, config.port))
+    run_until_asked(server.serve(config.host, config.port))
 
 
 if __name__ == "__main__":

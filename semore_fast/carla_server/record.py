@@ -19,6 +19,7 @@ import msgpack
 import tyro
 
 from semore_fast.carla_server import wire
+from semore_fast.carla_server.running import run_until_asked
 from semore_fast.carla_server.trace import Port, Writer
 from semore_fast.errors import UserError, run_cli
 
@@ -194,7 +195,7 @@ def main(argv: Sequence[str]) -> None:
     with file:
         writer = Writer(file, config.kept_bytes)
         try:
-            asyncio.run(Recorder(config, writer).run())
+            run_until_asked(Recorder(config, writer).run())
         finally:
             print(f"{config.out}: {writer.frames} frames", flush=True)
 
