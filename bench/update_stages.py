@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from gpu_timing import DEVICE, ceilings, clock
+from gpu_timing import DEVICE, ceilings, clock, seconds
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -107,6 +107,12 @@ def run(agent: Agent, batch: Any, size: int, stages: Stages) -> dict[str, dict[s
     return {stage: {name: value / 2 for name, value in spent.items()} for stage, spent in stages.spent.items()}
 
 
+def matmul_gflop_per_s(dtype: torch.dtype, side: int = 1024) -> float:
+    """What a product of two square matrices reaches in the update's precision."""
+    a, b = (torch.randn(side, side, device=DEVICE).to(dtype) for _ in range(2))
+    return round(2e-9 * side**3 / seconds(lambda: a @ b), 1)
+
+
 def measure(flags: list[str]) -> dict[str, Any]:
     """The table of a configuration."""
     config, _ = parse_run(flags, "")
@@ -147,7 +153,7 @@ def measure(flags: list[str]) -> dict[str, Any]:
             "kernels": {name: choice.backend for name, choice in choices.items()},
             "threads": torch.get_num_threads(),
         },
-        "ceilings": ceilings(),
+        "ceilings": {**ceilings(), f"matmul_{config.learner.precision}_gflop_per_s": matmul_gflop_per_s(agent.dtype)},
         "stages": rows,
     }
 
