@@ -28,7 +28,7 @@ def test_there_are_kernels() -> None:
     assert MODULES
 
 
-@pytest.mark.parametrize("arch", [80, 90])
+@pytest.mark.parametrize("arch", [pytest.param(80, marks=pytest.mark.slow), 90])
 @pytest.mark.parametrize("module", MODULES)
 def test_every_shipped_configuration_fits(module: str, arch: int) -> None:
     kernels = compiled(module, arch)
