@@ -1,4 +1,4 @@
-"""An update with one thread and with all, alone and beside a process that keeps one core busy at the lowest priority.
+"""An update with one thread and with all, alone and beside a process of another session that keeps one core busy.
 
 python bench/threads_beside.py OUT.json
 """
@@ -18,7 +18,7 @@ from semore_fast.sweeping.estimate import update_seconds
 from semore_fast.system import describe_system
 
 ROUNDS = 3
-SPIN = "import os; os.nice(19)\nwhile True: pass"
+SPIN = "while True: pass"
 
 
 def update_ms(threads: int) -> list[float]:
@@ -31,7 +31,7 @@ def main(out: Path) -> None:
     """Measures and writes."""
     counts = (1, os.cpu_count() or 1)
     figures = {"alone": {str(threads): update_ms(threads) for threads in counts}}
-    busy = subprocess.Popen([sys.executable, "-c", SPIN])
+    busy = subprocess.Popen([sys.executable, "-c", SPIN], start_new_session=True)  # as from another terminal
     try:
         figures["beside a busy process"] = {str(threads): update_ms(threads) for threads in counts}
     finally:

@@ -133,7 +133,10 @@ def record_our_own(folder):
             assert not [name for name in steps if "failed" in seen[name]], seen
         finally:
             recorder.send_signal(2)
-            rest = recorder.communicate(timeout=10)[0]
+            try:
+                rest = recorder.communicate(timeout=20)[0]
+            finally:
+                recorder.kill()
     assert "frames" in rest
     return path
 
