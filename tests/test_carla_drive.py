@@ -2,10 +2,12 @@
 
 import dataclasses
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from carla_processes import server
+from carla_processes import ENVIRONMENT, ROOT, server
 
 pytest.importorskip("carla")
 pytest.importorskip("msgpack")
@@ -352,3 +354,26 @@ def test_a_traffic_manager_s_port_that_is_taken_is_named(drive):
         port = taken.getsockname()[1]
         with pytest.raises(CarlaSetupError, match=f"no Traffic Manager on port {port}"):
             drive("hb", tm_port=port)
+
+
+DIES = """
+import os, sys
+from semore_fast.envs import SCENARIOS
+from semore_fast.envs.carla import DriveSettings, make_drive
+
+port = int(sys.argv[1])
+drive = make_drive(DriveSettings(scenario=SCENARIOS["hb"], host="127.0.0.1", port=port, tm_port=port + 3, image_size=36))
+drive.reset(1)
+drive.step((0.0, 1.0))
+print("drove", flush=True)
+os._exit(0)  # without a word to the server
+"""
+
+
+def test_the_next_client_takes_over_from_one_that_died_with_traffic_about():
+    """The Traffic Manager of the second would abort its process over vehicles of the first, which are swept away."""
+    with server() as running:
+        for _ in range(3):
+            command = [sys.executable, "-c", DIES, str(running.port)]
+            done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+            assert "drove" in done.stdout, done.stderr

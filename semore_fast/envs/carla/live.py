@@ -61,6 +61,10 @@ class LiveDrive:
         self._connection.take_over()
         self.counters["swept"] = self._crew.sweep()
         self._crashed_before = self.counters["swept"] > 0
+        if self._crashed_before:
+            # Until a frame without them has come, the client's Traffic Manager asks for them and aborts the process.
+            with asking("tick after sweeping", self._settings.timeouts.tick_s):
+                self._connection.world.tick(self._settings.timeouts.tick_s)
         with asking("get the blueprints", self._settings.timeouts.call_s):
             library = self._connection.world.get_blueprint_library()
         self._wardrobe = Wardrobe(library, self._settings.owner_tag)
