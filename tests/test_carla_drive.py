@@ -362,7 +362,7 @@ from semore_fast.envs import SCENARIOS
 from semore_fast.envs.carla import DriveSettings, make_drive
 
 port = int(sys.argv[1])
-drive = make_drive(DriveSettings(scenario=SCENARIOS["hb"], host="127.0.0.1", port=port, tm_port=port + 3, image_size=36))
+drive = make_drive(DriveSettings(scenario=SCENARIOS["hb"], port=port, tm_port=port + 3, image_size=36))
 drive.reset(1)
 drive.step((0.0, 1.0))
 print("drove", flush=True)
