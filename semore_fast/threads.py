@@ -1,8 +1,8 @@
 """How many CPU threads to learn with, where the user leaves it open: all cores, unless others use them.
 
 A convolution's threads wait for one another by spinning. Where another process takes one of the cores, they end up
-waiting whole time slices: with two threads on two cores, one of them in use by a process of lower priority, an update
-took 4 s instead of 0.08 (and 0.13 with one thread). So a small convolution is tried now and then.
+waiting whole time slices: with two threads on two cores, one of them in use by a process of another session, an update
+took 4.4 s instead of 0.07 (and 0.10 with one thread, docs/performance.md). So a small convolution is tried now and then.
 """
 
 from __future__ import annotations
