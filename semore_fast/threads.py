@@ -2,7 +2,8 @@
 
 A convolution's threads wait for one another by spinning. Where another process takes one of the cores, they end up
 waiting whole time slices: with two threads on two cores, one of them in use by a process of another session, an update
-took 4.4 s instead of 0.07 (and 0.10 with one thread, docs/performance.md). So a small convolution is tried now and then.
+took 4.4 s instead of 0.07, and 0.10 with one thread (docs/performance.md). So a small convolution is tried now and
+then.
 """
 
 from __future__ import annotations
