@@ -218,8 +218,7 @@ class ReplayBuffer:
         """Which rows name a frame that is not overwritten, and those frames' slots."""
         sequence, env = np.divmod(frame_ids, self.spec.num_envs)
         rows = np.flatnonzero(sequence >= self._next_sequence[env] - self.spec.frames_per_env)
-        slots: I64 = env[rows] * self.spec.frames_per_env + sequence[rows] % self.spec.frames_per_env
-        return rows, slots
+        return rows, self.spec.slots_of(frame_ids[rows])
 
     def _newest_ids(self, env_ids: I64) -> I64:
         ids: I64 = (self._next_sequence[env_ids] - 1) * self.spec.num_envs + env_ids

@@ -73,6 +73,15 @@ class ReplaySpec:
         """Length of one environment's ring, in frames."""
         return self.capacity // self.num_envs
 
+    def slots_of(self, frame_ids: I64) -> I64:
+        """Where frames lie in the ring, int64 [M], by the ids that `begin` and `add` gave them.
+
+        A frame overwritten since shares its slot with the one that is there now.
+        """
+        sequence, env = np.divmod(frame_ids, self.num_envs)
+        slots: I64 = env * self.frames_per_env + sequence % self.frames_per_env
+        return slots
+
     @property
     def masks_per_sample(self) -> int:
         """`n_step + 1`, or 0 where the buffer keeps no masks."""

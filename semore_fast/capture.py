@@ -121,12 +121,10 @@ def choose_calls(graphs: Literal["auto", "on", "off"], agent: Agent, store_stays
         raise UserError(
             f"--graphs on: CUDA graphs need a GPU, the learner is on {agent.device.type}; use --graphs auto"
         )
-    if graphs == "off" or not on_gpu:
-        return (
-            agent.update,
-            agent.act,
-            "eager: " + ("asked for by name" if graphs == "off" else "auto, there is no GPU"),
-        )
+    if graphs == "off":
+        return agent.update, agent.act, "eager: asked for by name"
+    if not on_gpu:
+        return agent.update, agent.act, "eager: auto, there is no GPU"
     recorder = CudaRecorder()
     reason = "CUDA graphs: " + ("asked for by name" if graphs == "on" else "auto, the learner is on a GPU")
     return RecordedUpdate(agent, recorder, store_stays), RecordedAct(agent, recorder), reason

@@ -7,6 +7,7 @@ reads them there. For a device without a copy they are gathered and moved, and t
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from semore.batch import TensorBatch
 from semore.ops import FrameStore, as_store
 from semore.replay_types import Batch, Replay, Windows
-from semore_fast.mirror import MirroredReplay, shared
+from semore_fast.mirror import MirroredReplay
 
 
 class Feed:
@@ -72,8 +73,8 @@ class InPlace:
         if isinstance(replay, MirroredReplay):
             self._store, self._device = replay.store(), replay.device
         else:
-            masks = shared(replay.masks) if replay.spec.masks else None
-            self._store = FrameStore(shared(replay.frames), masks)
+            masks = _shared(replay.masks) if replay.spec.masks else None
+            self._store = FrameStore(_shared(replay.frames), masks)
 
     def take(self, indices: NDArray[np.int64]) -> TensorBatch:
         """Copies nothing but slots and scalars."""
@@ -132,3 +133,10 @@ def _batch(store: FrameStore, slots: Tensor, rows: dict[str, Tensor]) -> TensorB
 
 def _tensors(arrays: Batch | Windows) -> dict[str, Tensor]:
     return {field.name: torch.from_numpy(getattr(arrays, field.name)) for field in dataclasses.fields(arrays)}
+
+
+def _shared(array: NDArray[np.uint8]) -> Tensor:
+    """The same memory as a tensor, which keeps it alive."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # and nobody writes to a store
+        return torch.from_numpy(array)

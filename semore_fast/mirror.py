@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,7 +41,7 @@ class MirroredReplay:
     def begin(self, env_ids: I64, frames: U8) -> I64:
         """See `semore.replay.ReplayBuffer`."""
         ids = self._inner.begin(env_ids, frames)
-        self._copy(self._frames, self._inner.frames, self._slots(ids))
+        self._copy(self._frames, self._inner.frames, self.spec.slots_of(ids))
         return ids
 
     def add(
@@ -58,14 +56,14 @@ class MirroredReplay:
     ) -> I64:
         """See `semore.replay.ReplayBuffer`."""
         ids = self._inner.add(env_ids, actions, rewards, terminated, truncated, next_frames, admit)
-        self._copy(self._frames, self._inner.frames, self._slots(ids))
+        self._copy(self._frames, self._inner.frames, self.spec.slots_of(ids))
         return ids
 
     def set_masks(self, frame_ids: I64, masks: U8) -> int:
         """See `semore.replay.ReplayBuffer`."""
         stored = self._inner.set_masks(frame_ids, masks)
         if stored:
-            self._copy(self._masks, self._inner.masks, self._slots(frame_ids))
+            self._copy(self._masks, self._inner.masks, self.spec.slots_of(frame_ids))
         return stored
 
     def load_state_arrays(self, arrays: StateArrays) -> None:
@@ -76,11 +74,6 @@ class MirroredReplay:
             self._copy(self._frames, self._inner.frames, slots)
             if self.spec.masks:
                 self._copy(self._masks, self._inner.masks, slots)
-
-    def _slots(self, ids: I64) -> I64:
-        sequence, env = np.divmod(ids, self.spec.num_envs)
-        slots: I64 = env * self.spec.frames_per_env + sequence % self.spec.frames_per_env
-        return slots
 
     def _copy(self, target: Tensor, source: NDArray[np.uint8], slots: I64) -> None:
         rows = torch.from_numpy(source[slots])  # a copy, so the ring may move on
@@ -140,10 +133,3 @@ def wants_mirror(frames_on: str, needed_bytes: int, free_bytes: int) -> bool:
             "GPU memory are free; lower --sampling.capacity, or use --sampling.frames-on host"
         )
     return frames_on == "device"
-
-
-def shared(array: NDArray[np.uint8]) -> Tensor:
-    """The same memory as a tensor, which keeps it alive."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # and nobody writes to a store
-        return torch.from_numpy(array)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from semore_fast import _C
 from semore_fast.envs.scenario import Scenario
 from semore_fast.envs.seeding import EpisodeSeeds
+from semore_fast.envs.vector_checks import check_scenario, reset_mask
 
 __all__ = ["CLASS_IDS", "END_REASONS", "Autoreset", "DrivingVectorEnv", "Layout"]
 
@@ -186,7 +187,7 @@ class DrivingVectorEnv(VectorEnv[NDArray[np.uint8], ArrayLike, NDArray[Any]]):
         Returns:
             Frames and info of all environments.
         """
-        which = self._reset_mask(options)
+        which = reset_mask(options, self.num_envs, self._started)
         if seed is not None:
             self._seeds.reseed(seed, which)
         out = self._arrays()
@@ -249,10 +250,7 @@ class DrivingVectorEnv(VectorEnv[NDArray[np.uint8], ArrayLike, NDArray[Any]]):
             raise ValueError("state: not made by save_state, or by another version of it")
         text, _, worlds = state[len(_STATE_HEADER) :].partition(b"\n")
         header = json.loads(text)
-        ours = self.scenario.to_dict()
-        differing = sorted(name for name in ours if header["scenario"].get(name) != ours[name])
-        if differing:
-            raise ValueError(f"state: saved with another scenario; differs in {', '.join(differing)}")
+        check_scenario(header["scenario"], self.scenario)
         if header["autoreset"] != self.autoreset_mode.value:
             raise ValueError(f"state: saved with autoreset {header['autoreset']}, here {self.autoreset_mode.value}")
         self._simulator.load_state(worlds)
@@ -267,17 +265,6 @@ class DrivingVectorEnv(VectorEnv[NDArray[np.uint8], ArrayLike, NDArray[Any]]):
         frame = np.empty((self.render_size, self.render_size, 3), np.uint8)
         self._simulator.view(env, self.render_size, 2, frame)
         return frame
-
-    def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
-        given = dict(options or {})
-        mask = given.pop("reset_mask", self._all)
-        if given:
-            raise ValueError(f"options: only reset_mask is known, not {', '.join(sorted(given))}")
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(f"options['reset_mask'] must be a numpy array of {self.num_envs} bools, is {mask!r}")
-        if not (self._started or mask.all()):
-            raise ValueError("options['reset_mask']: the first reset must reset every environment")
-        return np.ascontiguousarray(mask)
 
     def _info(self, out: _Arrays) -> Info:
         info = results_info(out.results)

@@ -28,6 +28,7 @@ from semore_fast.envs.carla.rows import Row
 from semore_fast.envs.carla.supervisor import SupervisedDrive
 from semore_fast.envs.scenario import Scenario
 from semore_fast.envs.seeding import EpisodeSeeds
+from semore_fast.envs.vector_checks import check_scenario, reset_mask
 
 __all__ = ["CarlaVectorEnv"]
 
@@ -98,7 +99,7 @@ class CarlaVectorEnv(VectorEnv[NDArray[np.uint8], ArrayLike, NDArray[Any]]):
         Raises:
             UserError: too many failures in a row.
         """
-        which = self._reset_mask(options)
+        which = reset_mask(options, self.num_envs, self._started)
         if seed is not None:
             self._seeds.reseed(seed, which)
         seeds = self._seeds.draw(which)
@@ -161,10 +162,7 @@ class CarlaVectorEnv(VectorEnv[NDArray[np.uint8], ArrayLike, NDArray[Any]]):
         if not state.startswith(_HEADER):
             raise ValueError("state: not saved on CARLA, or by another version")
         saved = json.loads(state[len(_HEADER) :])
-        ours = json.loads(json.dumps(self.scenario.to_dict()))
-        differing = sorted(name for name in ours if saved["scenario"].get(name) != ours[name])
-        if differing:
-            raise ValueError(f"state: saved with another scenario; differs in {', '.join(differing)}")
+        check_scenario(saved["scenario"], self.scenario)
         if len(saved["seeds"]["seeds"]) != self.num_envs:
             raise ValueError(f"state: saved with {len(saved['seeds']['seeds'])} environments, here {self.num_envs}")
         self._seeds.load_dict(saved["seeds"])
@@ -186,17 +184,6 @@ class CarlaVectorEnv(VectorEnv[NDArray[np.uint8], ArrayLike, NDArray[Any]]):
         info = {**results, **{name: state.copy() for name, state in self._state.items()}, "interrupted": interrupted}
         filled = np.ones(self.num_envs, np.bool_)
         return info | {f"_{name}": filled for name in info}
-
-    def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
-        given = dict(options or {})
-        mask = given.pop("reset_mask", np.ones(self.num_envs, np.bool_))
-        if given:
-            raise ValueError(f"options: only reset_mask is known, not {', '.join(sorted(given))}")
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(f"options['reset_mask'] must be a numpy array of {self.num_envs} bools, is {mask!r}")
-        if not (self._started or mask.all()):
-            raise ValueError("options['reset_mask']: the first reset must reset every environment")
-        return mask
 
 
 def _empty(num_envs: int, image_size: int, ids: bool) -> dict[str, NDArray[Any]]:
