@@ -20,6 +20,13 @@ class AgentConfig:
     """Hidden layers of actor and critic."""
     layer_norm: bool = False
     """Layer norm after each hidden layer of actor and critic."""
+    critic_bins: int = 0
+    """Bins of a critic that learns a histogram of returns by cross-entropy (HL-Gauss); 0: one number by its square
+    error, eq 10."""
+    v_min: float = -60.0
+    """Lowest return in the histogram."""
+    v_max: float = 60.0
+    """Highest return in the histogram."""
     input_offset: float = 0.5
     """Subtracted from x/255: 0.5 centres the input; 0 leaves a trunk nearly blind early on (docs/learning.md)."""
     shift_pixels: int = 0

@@ -225,20 +225,11 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return values
 
 
-def to_saved(config: RunConfig) -> dict[str, Any]:
-    """What config.json holds: `to_dict`, and on the embedded simulator nothing about others, as before there were any.
-
-    So runs of earlier versions are resumed and compared as they are.
-    """
-    values = to_dict(config)
-    return values if config.sim != "embedded" else {k: v for k, v in values.items() if k not in ("sim", "carla")}
-
-
 def from_dict(values: dict[str, Any]) -> RunConfig:
-    """The inverse of `to_dict` and of `to_saved`.
+    """The inverse of `to_dict`. What an earlier version did not know takes its default, which is what it did.
 
     Raises:
-        TypeError: a field is unknown or missing.
+        TypeError: a field is unknown.
     """
     nested = {
         "env": EnvConfig,
@@ -247,8 +238,8 @@ def from_dict(values: dict[str, Any]) -> RunConfig:
         "semore": SemoreConfig,
         "guide": GuidanceConfig,
         "evaluation": EvaluationConfig,
+        "carla": CarlaConfig,
     }
-    parts = {name: kind(**values[name]) for name, kind in nested.items()}
-    parts["carla"] = CarlaConfig(**values.get("carla", {}))
+    parts = {name: kind(**values.get(name, {})) for name, kind in nested.items()}
     out = None if values["out"] is None else Path(values["out"])
     return RunConfig(**{**values, **parts, "out": out})

@@ -7,12 +7,10 @@ from typing import Any
 
 from semore_fast.envs.metrics import Summary
 from semore_fast.evaluator import FINAL_SEED, Evaluator, sight_dict
-from semore_fast.filming import film_episode
 from semore_fast.logging import read_metrics
 from semore_fast.plot import plot_curves, read_curve
 from semore_fast.rundir import SUMMARY
 from semore_fast.trainer import Parts
-from semore_fast.video import VideoError
 
 METRICS = {
     "episode_return": "return",
@@ -54,12 +52,7 @@ def finish_run(parts: Parts) -> None:
     """Measures, films, plots, and writes the summary last: its presence says that the run is finished."""
     summary = measure(parts)
     run = parts.run
-    run.videos.mkdir(exist_ok=True)
-    for index in range(parts.config.evaluation.videos):
-        try:
-            film_episode(parts.evaluator, parts.agent, FINAL_SEED + index, run.videos / f"episode-{index}.mp4")
-        except VideoError as error:
-            parts.progress.note(f"no video: {error}")
+    _film(parts)
     curve = read_curve(read_metrics(run.metrics))
     title = f"{summary['scenario']} {summary['agent']} seed {summary['seed']}"
     plot_curves({title: [curve]}, summary["drivers"], run.path / "curve.png")
@@ -67,6 +60,20 @@ def finish_run(parts: Parts) -> None:
     parts.progress.close()
     show_summary(summary)
     print(f"run directory: {run.path} (curve.png, videos/, metrics.jsonl, summary.json)")
+
+
+def _film(parts: Parts) -> None:
+    from semore_fast.filming import (
+        film_episode,
+    )  # brings Matplotlib and FFmpeg: half a second that training can do without
+    from semore_fast.video import VideoError
+
+    parts.run.videos.mkdir(exist_ok=True)
+    for index in range(parts.config.evaluation.videos):
+        try:
+            film_episode(parts.evaluator, parts.agent, FINAL_SEED + index, parts.run.videos / f"episode-{index}.mp4")
+        except VideoError as error:
+            parts.progress.note(f"no video: {error}")
 
 
 def show_summary(summary: dict[str, Any]) -> None:

@@ -32,13 +32,20 @@ class RunDirectory:
 
     @classmethod
     def open(
-        cls, path: Path, config: Mapping[str, Any], *, may_differ: Collection[str] = (), needed_bytes: int = 0
+        cls,
+        path: Path,
+        config: Mapping[str, Any],
+        *,
+        may_differ: Collection[str] = (),
+        defaults: Mapping[str, Any] | None = None,
+        needed_bytes: int = 0,
     ) -> "RunDirectory":
         """Start a run in `path`, or take up the one that is there, and hold its lock until `close`.
 
         `config` is nested and JSON-able. A run already there must have the same, field by field, except for
         the dotted names in `may_differ` (as "frames" or "eval.interval"), which take the new values with a
-        notice. `needed_bytes` is what the run will write at least. UserError, naming --out and the fix, if
+        notice; what the run there does not name, because its version had no such field, is as in `defaults`.
+        `needed_bytes` is what the run will write at least. UserError, naming --out and the fix, if
         the path is not a directory, cannot be written, lacks room, is in use, or holds something else.
         """
         _make_directory(path)
@@ -50,7 +57,7 @@ class RunDirectory:
         try:
             run = cls(path, _plain(config), lock, (path / CONFIG).is_file())
             run.notices.extend(lock.notices)
-            run._settle(may_differ)
+            run._settle(may_differ, defaults or {})
             _require_space(path, needed_bytes)
         except BaseException:
             lock.release()
@@ -115,10 +122,10 @@ class RunDirectory:
     ) -> None:
         self.close()
 
-    def _settle(self, may_differ: Collection[str]) -> None:
+    def _settle(self, may_differ: Collection[str], defaults: Mapping[str, Any]) -> None:
         """Check the config against a run already there, and write it where it is new."""
         if self.resumed:
-            changed = differences(_read_config(self.path), self.config)
+            changed = differences(_filled(_read_config(self.path), defaults), self.config)
             forbidden = [text for name, text in changed.items() if name not in may_differ]
             if forbidden:
                 raise UserError(
@@ -150,6 +157,12 @@ def flat_fields(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             fields[f"{prefix}{key}"] = json.dumps(value)
     return fields
+
+
+def _filled(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with what it lacks from `defaults`, field by field."""
+    parts = {key: _filled(config.get(key, {}), part) for key, part in defaults.items() if isinstance(part, dict)}
+    return {**defaults, **config, **parts}
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

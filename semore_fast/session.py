@@ -15,7 +15,7 @@ from rich.console import Console
 from semore_fast.backend import choose_device
 from semore_fast.building import build
 from semore_fast.carla_config import CarlaConfig, require_carla
-from semore_fast.config import RunConfig, to_saved
+from semore_fast.config import RunConfig, to_dict
 from semore_fast.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from semore_fast.progress import Progress
 from semore_fast.results import finish_run, show_summary
@@ -62,7 +62,8 @@ def open_session(config: RunConfig, stack: ExitStack, console: Console | None = 
     out = config.out or default_out(config)
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
-    run = stack.enter_context(RunDirectory.open(out, to_saved(config), may_differ=MAY_DIFFER))
+    before, settings = to_dict(RunConfig()), to_dict(config)
+    run = stack.enter_context(RunDirectory.open(out, settings, may_differ=MAY_DIFFER, defaults=before))
     if run.resumed and config.resume == "never":
         raise UserError(f"--resume never, but {out} holds a run already; give another --out")
     if (run.path / SUMMARY).exists():

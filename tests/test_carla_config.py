@@ -12,7 +12,7 @@ import pytest
 
 from semore_fast.carla_config import CarlaConfig, addresses, require_carla
 from semore_fast.cli import parse_run
-from semore_fast.config import RunConfig, from_dict, to_dict, to_saved
+from semore_fast.config import RunConfig, from_dict, to_dict
 from semore_fast.envs.carla.fleet import View, drive_settings, limits_of, servers_of, start_command
 from semore_fast.envs.carla.ports import Ports, PortsOf
 from semore_fast.envs.carla.servers import ExternalServer, Own
@@ -91,19 +91,28 @@ def test_what_a_drive_is_told_is_json_and_fits_its_settings() -> None:
     assert told["tm_port"] not in range(2000, 2003)
 
 
-def test_runs_of_before_are_what_they_were(tmp_path: Path) -> None:
-    config = parse("--frames", "100")
-    saved = to_saved(config)
-    assert not {"sim", "carla"} & saved.keys()
+def test_runs_of_before_go_on(tmp_path: Path) -> None:
+    """A run's configuration of a version that knew neither CARLA nor histograms is what it was."""
+    config, before = parse("--frames", "100"), to_dict(RunConfig())
+    saved = {name: value for name, value in to_dict(config).items() if name not in ("sim", "carla")}
+    del saved["learner"]["critic_bins"]
     assert from_dict(saved) == config
+    RunDirectory.open(tmp_path / "old", saved).close()
+    with RunDirectory.open(tmp_path / "old", to_dict(config), defaults=before) as run:
+        assert not run.notices
+    changed = parse("--frames", "100", "--learner.critic-bins", "11")
+    with pytest.raises(UserError, match=r"learner\.critic_bins: saved 0, given 11"):
+        RunDirectory.open(tmp_path / "old", to_dict(changed), defaults=before)
+
+
+def test_another_server_may_take_a_run_over_but_no_other_simulator(tmp_path: Path) -> None:
     on_carla = parse("--sim", "carla", "--carla-host", "a")
-    assert to_saved(on_carla) == to_dict(on_carla)
-    RunDirectory.open(tmp_path / "run", to_saved(on_carla)).close()
+    RunDirectory.open(tmp_path / "run", to_dict(on_carla)).close()
     elsewhere = parse("--sim", "carla", "--carla-host", "b", "--carla-step-timeout-s", "9")
-    with RunDirectory.open(tmp_path / "run", to_saved(elsewhere), may_differ=MAY_DIFFER) as run:
+    with RunDirectory.open(tmp_path / "run", to_dict(elsewhere), may_differ=MAY_DIFFER) as run:
         assert any("carla.host" in notice for notice in run.notices)
     with pytest.raises(UserError, match=r"other settings: .*sim: saved"):
-        RunDirectory.open(tmp_path / "run", to_saved(parse()), may_differ=MAY_DIFFER)
+        RunDirectory.open(tmp_path / "run", to_dict(parse()), may_differ=MAY_DIFFER)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ pytest.importorskip("msgpack")
 from carla_soak import SMALL
 
 from semore_fast.carla_config import CarlaConfig
-from semore_fast.config import RunConfig, from_dict, to_saved
+from semore_fast.config import RunConfig, from_dict, to_dict
 from semore_fast.envs import SCENARIOS
 from semore_fast.envs.carla.fleet import Fleet, View, open_fleet
 from semore_fast.envs.carla.servers import OwnServer
@@ -54,7 +54,7 @@ def test_a_run_loses_its_server_is_measured_stopped_and_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = on_carla(tmp_path / "run", agent="semore")
-    assert from_dict(json.loads(json.dumps(to_saved(config)))) == config
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
     step, killed = Trainer._step, []
 
     def step_and_kill(trainer: Trainer) -> None:

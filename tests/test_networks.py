@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
+from semore.critic import TwinCritic
 from semore.networks import (
     TRUNKS,
     Actor,
@@ -14,7 +15,6 @@ from semore.networks import (
     Heads,
     Predictor,
     Trunk,
-    TwinCritic,
     gaussian_tanh_log_prob,
     map_side,
     mlp,

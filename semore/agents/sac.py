@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semore.batch import Draws, TensorBatch
 from semore.config import AgentConfig
-from semore.networks import Actor, PolicySample, TwinCritic, mlp
+from semore.critic import HistogramCritic, TwinCritic
+from semore.networks import Actor, PolicySample, mlp
 from semore.ops import FrameStore, Ops, as_store
 from semore.representations import Encoded, Inputs, ObservationSpec, Representation, UpdateContext
 from semore.temperature import FixedTemperature, LearnedTemperature, Temperature
@@ -39,9 +39,7 @@ class Agent(nn.Module):
             raise ValueError("a representation that needs the next observation cannot have several views")
         self.shift_reach = self.representation.shift_reach(config.shift_pixels)
         feature_dim = self.representation.feature_dim
-        self.critic = TwinCritic(
-            feature_dim + spec.action_dim, config.hidden_dim, config.hidden_layers, config.layer_norm
-        )
+        self.critic = _critic(config, feature_dim + spec.action_dim)
         self.actor = Actor(
             self.representation.make_heads(),
             mlp(feature_dim, config.hidden_dim, config.hidden_layers, 2 * spec.action_dim, config.layer_norm),
@@ -198,15 +196,15 @@ class Agent(nn.Module):
         if intrinsic is not None:
             target = target + intrinsic
         with self._autocast():
-            q = self.critic(context.observation.feature, context.batch.action)
-            losses = {"critic": F.mse_loss(q, target.expand_as(q), reduction="none").mean(1).sum()}
+            outputs = self.critic.outputs(context.observation.feature, context.batch.action)
+            losses = {"critic": self.critic.loss(outputs, target)}
             losses |= self.representation.auxiliary_losses(context)
         optimiser = self.optimisers["critic"]
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
         metrics = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
-        return metrics | {"q/mean": q.detach().mean(), "q/target": target.mean()}
+        return metrics | {"q/mean": self.critic.values(outputs.detach()).mean(), "q/target": target.mean()}
 
     def _update_actor(self, observation: Encoded, draws: Draws) -> dict[str, Tensor]:
         """Eq 11 on the shared, detached features; then the temperature."""
@@ -270,6 +268,13 @@ class Agent(nn.Module):
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+
+def _critic(config: AgentConfig, in_dim: int) -> TwinCritic:
+    sizes = in_dim, config.hidden_dim, config.hidden_layers, config.layer_norm
+    if config.critic_bins == 0:
+        return TwinCritic(*sizes)
+    return HistogramCritic(*sizes, bins=config.critic_bins, v_min=config.v_min, v_max=config.v_max)
 
 
 def _temperature(config: AgentConfig, action_dim: int) -> Temperature:

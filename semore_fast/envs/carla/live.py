@@ -29,6 +29,8 @@ _RUNNING, _TIME_LIMIT = END_REASONS.index("running"), END_REASONS.index("time_li
 _ROAD_ENDS_M = 10.0
 """An episode that comes this close to the end of the road is cut off as by its time limit."""
 
+COUNTED = ("frames", "episodes", "spawn_retries", "absent", "late_collisions", "swept", "woken")
+
 
 class LiveDrive:
     """See `Drive`."""
@@ -50,7 +52,7 @@ class LiveDrive:
         self._end = _TIME_LIMIT
         self._closed = False
         self._crashed_before = False
-        self.counters = dict.fromkeys(("frames", "episodes", "spawn_retries", "absent", "late_collisions", "swept"), 0)
+        self.counters = dict.fromkeys(COUNTED, 0)
         try:
             self._take_over()
         except CarlaError:
@@ -97,6 +99,7 @@ class LiveDrive:
         self._director.begin()
         self.counters["spawn_retries"] = self._crew.spawn_retries
         self.counters["absent"] += self._cast.absent
+        self.counters["woken"] = 0 if self._traffic is None else self._traffic.woken
 
     def step(self, action: ArrayLike) -> tuple[Frame, float, bool, bool, Info]:
         """See `Drive`."""
@@ -120,6 +123,8 @@ class LiveDrive:
         if self._closed:
             return
         self._closed = True
+        if self._traffic is not None:
+            self._traffic.stop_watching()
         if not self._connection.answers():
             self._crew.forget_all()
             return
@@ -139,14 +144,15 @@ class LiveDrive:
         if self._traffic is not None:
             self._traffic.release_all()
         if self._crew.dismiss_all():
-            self._connection.world.tick(self._settings.timeouts.tick_s)  # their places are free only after it
+            with self._watching():
+                self._connection.world.tick(self._settings.timeouts.tick_s)  # their places are free only after it
         self._cast = None
 
     def _tick(self) -> None:
         """One frame of the server; then the snapshot in everybody's motion."""
         limit_s = self._settings.timeouts.tick_s
         world = self._connection.world
-        with asking(f"tick after frame {self._frame}", limit_s):
+        with self._watching(), asking(f"tick after frame {self._frame}", limit_s):
             self._frame = world.tick(limit_s)
         snapshot = world.get_snapshot()
         if snapshot.frame != self._frame:
@@ -159,6 +165,9 @@ class LiveDrive:
         self._ego.look(snapshot)
         self._cast.look(snapshot)
         self.counters["frames"] += 1
+
+    def _watching(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._traffic is None else self._traffic.watching()
 
     def _settle(self) -> None:
         """Tick until every sensor has delivered its own frame and the ego stands on its wheels; nobody moves."""

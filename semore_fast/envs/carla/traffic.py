@@ -1,12 +1,13 @@
 """Vehicles and cyclists, driven by the client's Traffic Manager.
 
 Its hazards are met as measured with the official clients: the port is always passed, synchronous mode stays on until
-the manager is shut down, and nobody is destroyed who is still driven. `tick` may hang in it all the same.
+the manager is shut down, nobody is destroyed who is still driven, and one that sleeps through a tick is woken.
 """
 
 from __future__ import annotations
 
 import socket
+from contextlib import AbstractContextManager
 
 import carla
 import numpy as np
@@ -14,12 +15,15 @@ import numpy as np
 from semore_fast.envs.carla.asking import asking
 from semore_fast.envs.carla.errors import CarlaLost, CarlaSetupError
 from semore_fast.envs.carla.settings import DriveSettings
+from semore_fast.envs.carla.waker import Waker
 
 __all__ = ["Traffic", "light_state"]
 
 _TO_LEADER_M = 2.0
 _MPS_PER_KMH = 1 / 3.6
 _FALLBACK_LIMIT_KMH = 30.0
+_ASLEEP = 1.25
+"""Of a tick's time-out, within which the server has answered or is lost."""
 
 _LIGHTS = (
     (1, carla.VehicleLightState.LowBeam),
@@ -63,6 +67,24 @@ class Traffic:
             self._manager.set_synchronous_mode(True)
             self._manager.set_global_distance_to_leading_vehicle(_TO_LEADER_M)
         self._driven: dict[int, carla.Vehicle] = {}
+        self._waker = Waker(self._notify, _ASLEEP * settings.timeouts.tick_s)
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Around a tick, which waits for this manager."""
+        return self._waker.watching()
+
+    def stop_watching(self) -> None:
+        """Before the end, whether or not a server is left to say good-bye to."""
+        self._waker.close()
+
+    @property
+    def woken(self) -> int:
+        """How often it slept through a tick."""
+        return self._waker.woken
+
+    def _notify(self) -> None:
+        self._manager.set_synchronous_mode(False)
+        self._manager.set_synchronous_mode(True)
 
     def seed(self, seed: int) -> None:
         """Its own draws for one episode; the same seed is not the same drive, only likely a similar one."""
