@@ -2,9 +2,9 @@
 
     pytest bench/bench_train.py --benchmark-only
 
-Each run is a process of its own with the real command line; figures are read from its metrics.jsonl. Checked first: every
-run did as many updates as its preset's ratio asks for, whatever the number of environments. Preset paper on a GPU;
-laptop on one thread without, so that a busy second core changes little.
+Each run is a process of its own with the real command line; figures are read from its metrics.jsonl. Checked first:
+every run did as many updates as its preset's ratio asks for, whatever the number of environments. Preset paper on a
+GPU; laptop on one thread without, so that a busy second core changes little.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ struct FrameBatch {
     const std::uint8_t* masks;   // [held, height, width], or null where nothing masked is wanted
     const std::int64_t* slots;   // [batch, stack], oldest first; the mask is the newest's
     const std::int64_t* shift;   // [batch, 2] rows and columns, or null for none
+    const std::uint8_t* centre;  // [3, height, width], or null for an offset
 
     std::int64_t plane_bytes() const { return height * width; }
     const std::uint8_t* plane(std::int64_t sample, std::int64_t plane) const {
@@ -75,11 +76,11 @@ template <class T>
 class InputWriter {
 public:
     InputWriter(const FrameBatch& in, const EncoderInputs<T>& out, const RowPlan<T>& plan, const RowKernels<T>& rows)
-        : in_(in), out_(out), plan_(plan), rows_(rows), channels_(plan.channels), sources_(channels_ + 1),
-          coming_(channels_), planes_(channels_ + 1), newest_first_(channels_),
-          room_(Move::room_bytes(in.width) * (channels_ + 1) + pixel_block),
+        : in_(in), out_(out), plan_(plan), rows_(rows), channels_(plan.channels), sources_(channels_ + 4),
+          coming_(channels_), planes_(channels_ + 4), newest_first_(channels_), centre_(channels_),
+          room_(Move::room_bytes(in.width) * (channels_ + 4) + pixel_block),
           pixels_(whole_blocks(in.width) * channels_ + 2 * pixel_block), newer_(pixels_.size()),
-          other_(pixels_.size()) {}
+          other_(pixels_.size()), centred_on_(in.centre ? pixels_.size() : 0) {}
 
     // `next` is the sample that will be written after this one, or this one.
     void write(std::int64_t sample, std::int64_t next) {
@@ -87,7 +88,11 @@ public:
             sources_[plane] = in_.plane(sample, plane);
             coming_[plane] = in_.plane(next, plane);
         }
-        if (out_.masked) sources_[channels_] = in_.mask(sample);
+        moving_ = channels_;
+        if (in_.centre)
+            for (std::int64_t colour = 0; colour < 3; ++colour)
+                sources_[moving_++] = in_.centre + colour * in_.plane_bytes();
+        if (out_.masked) sources_[moving_++] = in_.mask(sample);
         const std::int64_t* shift = in_.shift ? in_.shift + 2 * sample : nullptr;
         // Beyond a whole picture there is nothing but its border.
         const std::int64_t down = shift ? std::clamp(shift[0], -in_.height, in_.height) : 0;
@@ -110,13 +115,18 @@ private:
     // The row of pixels from number `pixel` of the output on, out of those from number `from` of each plane on.
     void write_row(std::int64_t pixel, std::int64_t from, std::int64_t right) {
         const Move move{from, in_.width, right, aligned_room()};
-        rows_.move(sources_.data(), out_.masked ? channels_ + 1 : channels_, move, planes_.data());
-        for (std::int64_t plane = 0; plane < channels_; ++plane)
+        rows_.move(sources_.data(), moving_, move, planes_.data());
+        for (std::int64_t plane = 0; plane < channels_; ++plane) {
             newest_first_[plane] = planes_[channels_ - 3 - plane / 3 * 3 + plane % 3];
-        const Row row{in_.width,         planes_.data(), newest_first_.data(), planes_[channels_], pixels_.data(),
-                      newer_.data(), other_.data()};
-        rows_.stack(row, plan_, out_.stack + pixel * channels_);
-        if (out_.masked) rows_.masked(row, plan_, out_.masked + pixel * channels_);
+            if (in_.centre) centre_[plane] = planes_[channels_ + plane % 3];
+        }
+        const Row row{in_.width,       planes_.data(), newest_first_.data(), centre_.data(),     planes_[moving_ - 1],
+                      pixels_.data(), newer_.data(),  other_.data(),        centred_on_.data()};
+        (in_.centre ? rows_.centred : rows_.stack)(row, plan_, out_.stack + pixel * channels_);
+        if (out_.masked) {
+            T* const masked = out_.masked + pixel * channels_;
+            (in_.centre ? rows_.centred_masked : rows_.masked)(row, plan_, masked);
+        }
         if (out_.residual) rows_.residual(row, plan_, out_.residual + pixel * (channels_ - 3));
     }
 
@@ -129,10 +139,10 @@ private:
     const EncoderInputs<T>& out_;
     const RowPlan<T>& plan_;
     const RowKernels<T>& rows_;
-    std::int64_t channels_;
-    std::vector<const std::uint8_t*> sources_, coming_;        // planes of this sample, its mask last, and of the next
-    std::vector<const std::uint8_t*> planes_, newest_first_;  // the row of each, moved
-    std::vector<std::uint8_t> room_, pixels_, newer_, other_;
+    std::int64_t channels_, moving_ = 0;
+    std::vector<const std::uint8_t*> sources_, coming_;  // planes of this sample, centre and mask last, and of the next
+    std::vector<const std::uint8_t*> planes_, newest_first_, centre_;  // the row of each, moved
+    std::vector<std::uint8_t> room_, pixels_, newer_, other_, centred_on_;
 };
 
 // Throws std::invalid_argument for a slot outside the store.

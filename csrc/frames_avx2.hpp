@@ -96,6 +96,15 @@ struct Changes {
     }
 };
 
+struct MaskedChanges {
+    Changes changes;
+    const std::uint8_t* m;
+    SEMORE_AVX2 Sixteen at(std::int64_t i) const {
+        const Sixteen change = changes.at(i), mask = load_levels(m + i);
+        return {product(change.even, mask.even), product(change.odd, mask.odd)};
+    }
+};
+
 // Up to 16 values; inputs may be read past the last.
 template <class T>
 SEMORE_AVX2 void write_some(Sixteen values, std::int64_t count, T* out) {
@@ -195,9 +204,33 @@ SEMORE_AVX2 void difference(const Row& row, const RowPlan<T>& plan, T* out) {
 }
 
 template <class T, bool streaming>
+SEMORE_AVX2 void subtract_centre(const Row& row, const RowPlan<T>& plan, T* out) {
+    write<streaming>(Changes{row.pixels, row.centred_on, false}, row.width * plan.channels, out);
+}
+
+template <class T, bool streaming>
+SEMORE_AVX2 void subtract_centre_masked(const Row& row, const RowPlan<T>& plan, T* out) {
+    const MaskedChanges values{{row.pixels, row.centred_on, false}, row.other};
+    write<streaming>(values, row.width * plan.channels, out);
+}
+
+template <class T, bool streaming>
 void stack(const Row& row, const RowPlan<T>& plan, T* out) {
     interleave(row.planes, row.width, plan.shuffles, row.pixels);
     scale<T, streaming>(row, plan, out);
+}
+
+template <class T, bool streaming>
+void centred(const Row& row, const RowPlan<T>& plan, T* out) {
+    interleave(row.planes, row.width, plan.shuffles, row.pixels);
+    interleave(row.centre, row.width, plan.shuffles, row.centred_on);
+    subtract_centre<T, streaming>(row, plan, out);
+}
+
+template <class T, bool streaming>
+void centred_masked(const Row& row, const RowPlan<T>& plan, T* out) {
+    repeat(row.mask, row.width, plan.shuffles, row.other);
+    subtract_centre_masked<T, streaming>(row, plan, out);
 }
 
 template <class T, bool streaming>
@@ -215,7 +248,13 @@ void residual(const Row& row, const RowPlan<T>& plan, T* out) {
 
 template <class T, bool streaming>
 RowKernels<T> kernels() {
-    return {"avx2", portable::move, stack<T, streaming>, masked<T, streaming>, residual<T, streaming>};
+    return {"avx2",
+            portable::move,
+            stack<T, streaming>,
+            masked<T, streaming>,
+            centred<T, streaming>,
+            centred_masked<T, streaming>,
+            residual<T, streaming>};
 }
 
 }  // namespace semore::avx2

@@ -71,8 +71,9 @@ struct Row {
     std::int64_t width;
     const std::uint8_t* const* planes;        // oldest frame first
     const std::uint8_t* const* newest_first;  // the same by frame the other way round
+    const std::uint8_t* const* centre;        // as many planes, or null where there is an offset
     const std::uint8_t* mask;
-    std::uint8_t *pixels, *newer, *other;  // whole_blocks(width) * channels and two more blocks
+    std::uint8_t *pixels, *newer, *other, *centred_on;  // whole_blocks(width) * channels and two more blocks
 };
 
 // What all rows share.
@@ -93,10 +94,14 @@ struct RowKernels {
     const char* name;
     // Leaves each plane's row in its room, and its address in `moved`.
     void (*move)(const std::uint8_t* const* planes, std::int64_t count, const Move&, const std::uint8_t** moved);
-    // x / 255 - offset. Leaves interleaved bytes in row.pixels, which the other two need.
+    // x / 255 - offset. Leaves interleaved bytes in row.pixels, which the others need.
     void (*stack)(const Row& row, const RowPlan<T>&, T* out);
     // x m / 255^2 - offset.
     void (*masked)(const Row& row, const RowPlan<T>&, T* out);
+    // (x - c) / 255, c the centre, in place of stack. Leaves interleaved bytes in row.centred_on, too.
+    void (*centred)(const Row& row, const RowPlan<T>&, T* out);
+    // (x - c) m / 255^2, in place of masked.
+    void (*centred_masked)(const Row& row, const RowPlan<T>&, T* out);
     // (x - y) / 255 or its magnitude, y the frame before x, newest first.
     void (*residual)(const Row& row, const RowPlan<T>&, T* out);
 };
@@ -144,18 +149,40 @@ void masked(const Row& row, const RowPlan<T>& plan, T* out) {
 }
 
 template <class T>
-void residual(const Row& row, const RowPlan<T>& plan, T* out) {
-    interleave(row.newest_first, row.width, plan.pairs.shuffles, row.newer);
-    interleave(row.newest_first + 3, row.width, plan.pairs.shuffles, row.other);
-    for (std::int64_t i = 0; i < row.width * plan.pairs.out; ++i) {
-        const T change = plan.levels.change[std::abs(row.newer[i] - row.other[i])];
-        out[i] = row.newer[i] < row.other[i] && !plan.absolute ? negative(change) : change;
+T signed_change(const RowPlan<T>& plan, std::uint8_t x, std::uint8_t y) {
+    const T change = plan.levels.change[std::abs(x - y)];
+    return x < y ? negative(change) : change;
+}
+
+template <class T>
+void centred(const Row& row, const RowPlan<T>& plan, T* out) {
+    interleave(row.planes, row.width, plan.shuffles, row.pixels);
+    interleave(row.centre, row.width, plan.shuffles, row.centred_on);
+    for (std::int64_t i = 0; i < row.width * plan.channels; ++i)
+        out[i] = signed_change(plan, row.pixels[i], row.centred_on[i]);
+}
+
+template <class T>
+void centred_masked(const Row& row, const RowPlan<T>& plan, T* out) {
+    repeat(row.mask, row.width, plan.shuffles, row.other);
+    for (std::int64_t i = 0; i < row.width * plan.channels; ++i) {
+        const float change = static_cast<float>(row.pixels[i] - row.centred_on[i]);
+        store(product(product(change, per_level), product(row.other[i], per_level)), out + i);
     }
 }
 
 template <class T>
+void residual(const Row& row, const RowPlan<T>& plan, T* out) {
+    interleave(row.newest_first, row.width, plan.pairs.shuffles, row.newer);
+    interleave(row.newest_first + 3, row.width, plan.pairs.shuffles, row.other);
+    for (std::int64_t i = 0; i < row.width * plan.pairs.out; ++i)
+        out[i] = plan.absolute ? plan.levels.change[std::abs(row.newer[i] - row.other[i])]
+                               : signed_change(plan, row.newer[i], row.other[i]);
+}
+
+template <class T>
 RowKernels<T> kernels() {
-    return {"portable", move, stack<T>, masked<T>, residual<T>};
+    return {"portable", move, stack<T>, masked<T>, centred<T>, centred_masked<T>, residual<T>};
 }
 
 }  // namespace portable

@@ -231,6 +231,13 @@ SEMORE_VBMI void scale(const Row& row, const RowPlan<std::uint16_t>& plan, std::
 }
 
 template <bool streaming>
+SEMORE_VBMI void subtract_centre(const Row& row, const RowPlan<std::uint16_t>& plan, std::uint16_t* out) {
+    const Table table(plan.levels.change_bytes);
+    const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
+    write<streaming>(Changes{row.pixels, row.centred_on, table, sign}, row.width * plan.channels, out);
+}
+
+template <bool streaming>
 SEMORE_VBMI void difference(const Row& row, const RowPlan<std::uint16_t>& plan, std::uint16_t* out) {
     const Table table(plan.levels.change_bytes);
     const __m512i sign = _mm512_set1_epi8(plan.absolute ? 0 : static_cast<char>(0x80));
@@ -274,6 +281,22 @@ void masked(const Row& row, const RowPlan<T>& plan, T* out) {
 }
 
 template <class T, bool streaming>
+void centred(const Row& row, const RowPlan<T>& plan, T* out) {
+    interleave(row.planes, row.width, plan.shuffles, row.pixels);
+    interleave(row.centre, row.width, plan.shuffles, row.centred_on);
+    if constexpr (sizeof(T) == sizeof(std::uint16_t))
+        subtract_centre<streaming>(row, plan, out);
+    else
+        avx2::subtract_centre<T, streaming>(row, plan, out);
+}
+
+template <class T, bool streaming>
+void centred_masked(const Row& row, const RowPlan<T>& plan, T* out) {
+    repeat(row.mask, row.width, plan.shuffles, row.other);
+    avx2::subtract_centre_masked<T, streaming>(row, plan, out);
+}
+
+template <class T, bool streaming>
 void residual(const Row& row, const RowPlan<T>& plan, T* out) {
     if constexpr (sizeof(T) == sizeof(std::uint16_t))
         if (plan.pairs.fits() && whole_vectors(row, out)) return difference_of_pixels<streaming>(row, plan, out);
@@ -287,7 +310,13 @@ void residual(const Row& row, const RowPlan<T>& plan, T* out) {
 
 template <class T, bool streaming>
 RowKernels<T> kernels() {
-    return {"avx512vbmi", move, stack<T, streaming>, masked<T, streaming>, residual<T, streaming>};
+    return {"avx512vbmi",
+            move,
+            stack<T, streaming>,
+            masked<T, streaming>,
+            centred<T, streaming>,
+            centred_masked<T, streaming>,
+            residual<T, streaming>};
 }
 
 }  // namespace semore::vbmi

@@ -85,18 +85,23 @@ def _frame(plane, sources_Q, PLANE: tl.constexpr):
 
 
 @triton.jit
-def _stack(values_Q, mask, sources_Q, offset, dtype: tl.constexpr, K: tl.constexpr):
-    """x/255 - offset, or x m/255^2 - offset where there is a mask, pixel after pixel."""
+def _stack(values_Q, centre_Q, mask, sources_Q, offset, dtype: tl.constexpr, K: tl.constexpr):
+    """x/255 - offset, or x m/255^2 - offset where there is a mask, pixel after pixel; centred, (x - c)/255 [m/255]."""
     out_Q = ()
     for p in tl.static_range(GROUP):
         mask_Q = None
         if mask is not None:
             mask_Q = tl.load(mask + sources_Q[p]).to(tl.float32) * SCALE
         for c in tl.static_range(3 * K):
-            x_Q = values_Q[p + GROUP * c].to(tl.float32) * SCALE
+            x_Q = values_Q[p + GROUP * c]
+            if centre_Q is not None:
+                x_Q = x_Q.to(tl.int32) - centre_Q[p + GROUP * (c % 3)].to(tl.int32)
+            x_Q = x_Q.to(tl.float32) * SCALE
             if mask is not None:
                 x_Q = x_Q * mask_Q
-            out_Q = out_Q + ((x_Q - offset).to(dtype),)
+            if centre_Q is None:
+                x_Q = x_Q - offset
+            out_Q = out_Q + (x_Q.to(dtype),)
     return out_Q
 
 
@@ -119,6 +124,7 @@ def _residual(values_Q, dtype: tl.constexpr, K: tl.constexpr, ABSOLUTE: tl.const
 def frames_kernel(
     frames_S3HW,
     masks_SHW,
+    centre_3HW,
     slots_RK,
     shift_R2,
     crop_R2,
@@ -151,7 +157,10 @@ def frames_kernel(
         slot = tl.load(slots_RK + row * K + k)
         tl.device_assert((slot >= 0) & (slot < stored), "a slot lies outside the stored frames")
         values_Q = values_Q + _frame(frames_S3HW + slot * (3 * HEIGHT * WIDTH), sources_Q, HEIGHT * WIDTH)
-    stack_Q = _stack(values_Q, None, sources_Q, offset, dtype, K)
+    centre_Q = None
+    if centre_3HW is not None:
+        centre_Q = _frame(centre_3HW, sources_Q, HEIGHT * WIDTH)
+    stack_Q = _stack(values_Q, centre_Q, None, sources_Q, offset, dtype, K)
     _store(stack_RhwC, row, tile, stack_Q, GROUP * 3 * K, LOG_STACK, pixels * 3 * K, Q)
     if residual_RhwC is not None:
         residual_Q = _residual(values_Q, dtype, K, ABSOLUTE)
@@ -159,5 +168,6 @@ def frames_kernel(
     if masked_RhwC is not None:
         if row < masked_rows:
             # The mask is the newest frame's, and its slot was loaded last.
-            masked_Q = _stack(values_Q, masks_SHW + slot * (HEIGHT * WIDTH), sources_Q, offset, dtype, K)
+            mask = masks_SHW + slot * (HEIGHT * WIDTH)
+            masked_Q = _stack(values_Q, centre_Q, mask, sources_Q, offset, dtype, K)
             _store(masked_RhwC, row, tile, masked_Q, GROUP * 3 * K, LOG_STACK, pixels * 3 * K, Q)

@@ -50,3 +50,18 @@ class Draws:
     """float32 [V B, A], standard normal, views stacked along the batch."""
     extra_shift: Tensor
     """int64 [E, B, 2], of the views that auxiliary losses alone see."""
+
+
+def repeated(batch: TensorBatch, views: int) -> TensorBatch:
+    """The batch once per view, along the batch dimension; the frames stay as they are."""
+    if views == 1:
+        return batch
+    return TensorBatch(
+        store=batch.store,
+        slots=batch.slots,
+        has_mask=batch.has_mask.repeat(views),
+        action=batch.action.repeat(views, 1),
+        reward=batch.reward.repeat(views),
+        nstep_return=batch.nstep_return.repeat(views),
+        bootstrap_discount=batch.bootstrap_discount.repeat(views),
+    )

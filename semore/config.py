@@ -27,8 +27,11 @@ class AgentConfig:
     """Lowest return in the histogram."""
     v_max: float = 60.0
     """Highest return in the histogram."""
+    centre: Literal["constant", "picture"] = "constant"
+    """What is subtracted from x/255: the input offset, or the mean picture of the frames learnt from so far, pixel by
+    pixel; with it trunks learn to see people in a quarter of the updates (docs/learning.md)."""
     input_offset: float = 0.5
-    """Subtracted from x/255: 0.5 centres the input; 0 leaves a trunk nearly blind early on (docs/learning.md)."""
+    """Subtracted from x/255 with a constant centre: 0 leaves a trunk nearly blind early on (docs/learning.md)."""
     shift_pixels: int = 0
     """Random shift of training pictures, up to this many pixels each way, border repeated."""
     learning_rate: float = 1e-3

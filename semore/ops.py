@@ -30,6 +30,8 @@ class FrameStore:
     """uint8 [S, 3, H, W]."""
     masks: Tensor | None = None
     """uint8 [S, H, W], beside each frame its guidance mask: anything where it has none; None where none are kept."""
+    centre: Tensor | None = None
+    """uint8 [3, H, W], what frames are centred on, pixel by pixel, in place of an offset; None for the offset."""
 
 
 def as_store(frames_BKCHW: Tensor) -> tuple[FrameStore, Tensor]:
@@ -43,7 +45,7 @@ class InputSpec:
     """What the encoders eat."""
 
     offset: float
-    """Subtracted from x/255 in the stack; the residuals are centred as they are."""
+    """Subtracted from x/255 in the stack where the store has no centre; the residuals are centred as they are."""
     residual: Literal["none", "signed", "absolute"]
     """Motion input: absent, o_t - o_{t-1}, or its magnitude."""
     masked: bool
@@ -81,26 +83,35 @@ def encoder_inputs(
     Returns:
         stack [B, 3K, H, W] = x/255 - offset; residual [B, 3(K-1), H, W] = (o_t - o_{t-1})/255, newest first, or None;
         masked [B, 3K, H, W] = x m/255^2 - offset, the mask on every frame, centred after masking (eq 5), or None.
-        All channels_last in `spec.dtype`.
+        With a centre c, which is shifted as the frames are, stack = (x - c)/255 and masked = (x - c) m/255^2: what a
+        mask hides is as it always is. All channels_last in `spec.dtype`.
     """
     frames = slots_BK.shape[1]
     x_BCHW = store.frames.index_select(0, slots_BK.flatten()).unflatten(0, slots_BK.shape).flatten(1, 2)
     if shift_B2 is not None:
         x_BCHW = random_shift(x_BCHW, shift_B2)
-    stack = _scaled(x_BCHW, 1 / 255)
+    offset = 0.0 if store.centre is not None else spec.offset
+    stack = _scaled(x_BCHW if store.centre is None else x_BCHW - _centre_of(store.centre, x_BCHW, shift_B2), 1 / 255)
     masked = None
     if spec.masked:
         if store.masks is None:
             raise ValueError("masked inputs need a store with masks")
         mask_B1HW = store.masks.index_select(0, slots_BK[:, -1])[:, None]
         mask_B1HW = mask_B1HW if shift_B2 is None else random_shift(mask_B1HW, shift_B2)
-        masked = (stack * (mask_B1HW.float() * (1 / 255))).sub_(spec.offset).to(spec.dtype)
+        masked = (stack * (mask_B1HW.float() * (1 / 255))).sub_(offset).to(spec.dtype)
     residual = None
     if spec.residual != "none":
         signed = x_BCHW.unflatten(1, (frames, 3)).to(torch.int16).diff(dim=1).flip(1)
         signed = signed.abs_() if spec.residual == "absolute" else signed
         residual = _scaled(signed.flatten(1, 2), 1 / 255).to(spec.dtype)
-    return stack.sub_(spec.offset).to(spec.dtype), residual, masked
+    return stack.sub_(offset).to(spec.dtype), residual, masked
+
+
+def _centre_of(centre_3HW: Tensor, x_BCHW: Tensor, shift_B2: Tensor | None) -> Tensor:
+    """The centre under every frame of every sample, int16: a difference of bytes needs nine bits."""
+    frames = x_BCHW.shape[1] // 3
+    centre_BCHW = centre_3HW.to(torch.int16).repeat(frames, 1, 1).expand(len(x_BCHW), -1, -1, -1)
+    return centre_BCHW if shift_B2 is None else random_shift(centre_BCHW, shift_B2)
 
 
 def _scaled(x_BCHW: Tensor, factor: float) -> Tensor:

@@ -341,6 +341,7 @@ def encoder_inputs(
     store_frames: int,
     frames: int,
     masks: int,
+    centre: int,
     slots: int,
     shift: int,
     stack: int,

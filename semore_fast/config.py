@@ -38,7 +38,7 @@ class EnvConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayConfig:
-    """What is kept and how it is sampled."""
+    """What is tried, what is kept and how it is sampled."""
 
     capacity: int = 0
     """Frames kept; 0 keeps every frame of the run."""
@@ -50,6 +50,10 @@ class ReplayConfig:
     """Per step."""
     random_frames: int = 1000
     """Frames driven at random before learning starts."""
+    burst_probability: float = 0.0
+    """Chance, at every step, that one action begins to be held at a random value for `burst_steps` steps."""
+    burst_steps: int = 4
+    """Steps that a burst lasts."""
     updates_per_step: float = 1.0
     """Gradient steps for each step of each environment."""
     frames_on: Literal["auto", "host", "device"] = "auto"

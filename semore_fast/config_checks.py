@@ -19,6 +19,7 @@ def check(config: RunConfig) -> None:
         "--env.action-repeat": config.env.action_repeat,
         "--sampling.batch-size": config.sampling.batch_size,
         "--sampling.n-step": config.sampling.n_step,
+        "--sampling.burst-steps": config.sampling.burst_steps,
         "--evaluation.episodes": config.evaluation.episodes,
         "--evaluation.final-episodes": config.evaluation.final_episodes,
         "--evaluation.envs": config.evaluation.envs,
@@ -50,10 +51,16 @@ def check(config: RunConfig) -> None:
         raise UserError(f"--sampling.updates-per-step must be above 0, got {config.sampling.updates_per_step}")
     fractions = {
         "--sampling.discount": config.sampling.discount,
+        "--sampling.burst-probability": config.sampling.burst_probability,
         "--semore.steered-fraction": config.semore.steered_fraction,
         "--learner.warmup-fraction": config.learner.warmup_fraction,
     }
     for flag, fraction in fractions.items():
         if not 0 <= fraction <= 1:
             raise UserError(f"{flag} must lie in [0, 1], got {fraction}")
+    learner = config.learner
+    if learner.critic_bins < 0 or learner.critic_bins == 1:
+        raise UserError(f"--learner.critic-bins must be 0 or at least 2, got {learner.critic_bins}")
+    if not learner.v_min < learner.v_max:
+        raise UserError(f"--learner.v-min must be below --learner.v-max, got {learner.v_min} and {learner.v_max}")
     check_carla(config.carla, used=config.sim == "carla", envs=config.envs)

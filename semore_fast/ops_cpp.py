@@ -38,7 +38,7 @@ def encoder_inputs(
     Frames are read once, where they lie in the store.
 
     Args:
-        store: uint8 [S, 3, H, W] and, if `spec.masked`, [S, H, W], on the CPU, contiguous.
+        store: uint8 [S, 3, H, W] and, if `spec.masked`, [S, H, W], a centre [3, H, W] or None, on the CPU, contiguous.
         slots_BK: int64 [B, K].
         shift_B2: int64 [B, 2], contiguous, or None.
         spec: what is wanted; float32 or bfloat16.
@@ -67,6 +67,7 @@ def encoder_inputs(
         store_frames=len(store.frames),
         frames=store.frames.data_ptr(),
         masks=_address(store.masks),
+        centre=_address(store.centre),
         slots=dense_slots_BK.data_ptr(),
         shift=_address(shift_B2),
         stack=stack.data_ptr(),
@@ -146,6 +147,9 @@ def _check(store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: I
         _check_layout("store.masks", store.masks, (size, height, width))
     elif spec.masked:
         raise ValueError("masked inputs need a store with masks")
+    if store.centre is not None:
+        _check_tensor("store.centre", store.centre, torch.uint8)
+        _check_layout("store.centre", store.centre, (3, height, width))
     _check_tensor("slots", slots_BK, torch.int64)
     if slots_BK.ndim != 2 or 0 in slots_BK.shape:
         raise ValueError(f"slots must have shape [B, K] and not be empty, has {list(slots_BK.shape)}")

@@ -46,6 +46,7 @@ def encoder_inputs(
         residual=spec.residual,
         masked=spec.masked,
         dtype=spec.dtype,
+        centre_3HW=store.centre,
     )
     return inputs
 

@@ -20,6 +20,7 @@ from semore_fast.config import RunConfig
 from semore_fast.envs.metrics import EpisodeResult
 from semore_fast.errors import UserError
 from semore_fast.evaluator import Evaluator
+from semore_fast.exploration import Bursts
 from semore_fast.feed import Feed
 from semore_fast.logging import MetricsWriter, TensorBoard
 from semore_fast.progress import Progress, Status
@@ -77,6 +78,8 @@ class Trainer:
         self._credit = 0.0
         self._saved_frame: int | None = None
         self._explore = np.random.default_rng([config.seed, 1])
+        sampling = config.sampling
+        self._bursts = Bursts(config.envs, sampling.burst_probability, sampling.burst_steps, self._explore)
         self._draws = torch.Generator().manual_seed(config.seed)
         self._more = Until(config.frames)
         self._clocks = {
@@ -138,6 +141,7 @@ class Trainer:
         actions = self.parts.act(frames, noise.to(device)).cpu().numpy()  # waits for the device
         if not np.isfinite(actions).all():
             raise self._diverged("the policy's action")
+        self._bursts.disturb(actions)
         return actions
 
     def _learn(self, num_envs: int) -> None:
@@ -246,6 +250,7 @@ class Trainer:
                 "optimisers": agent.optimiser_state(),
                 "replay": collector.replay.state_arrays(),
                 "world": collector.state_dict(),
+                "bursts": self._bursts.state_dict(),
                 "random": rng.capture(self._generators()),
             }
             flat = {name: state_tree.flatten(dict(tree)) for name, tree in trees.items()}
@@ -271,6 +276,8 @@ class Trainer:
         agent.load_optimiser_state(trees["optimisers"])
         collector.replay.load_state_arrays(trees["replay"])
         collector.load_state_dict(trees["world"])
+        if "bursts" in trees:  # runs of before had none
+            self._bursts.load_state_dict(trees["bursts"])
         counters = saved.meta["counters"]
         self.updates, self.steps, self._credit = counters["updates"], counters["steps"], counters["credit"]
         self._saved_frame = saved.step

@@ -282,9 +282,10 @@ def as_from_a_file(state):
     return state
 
 
+@pytest.mark.parametrize("changes", [{}, {"centre": "picture", "critic_bins": 21}])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_restored_learner_continues_bit_for_bit(name):
-    agent, other = small_agent(name), small_agent(name)
+def test_a_restored_learner_continues_bit_for_bit(name, changes):
+    agent, other = small_agent(name, **changes), small_agent(name, **changes)
     update(agent)
     networks, optimisers = as_from_a_file(agent.state_dict()), as_from_a_file(agent.optimiser_state())
     for parameter in other.parameters():

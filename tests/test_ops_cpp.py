@@ -25,8 +25,9 @@ def picture(*shape: int) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8)
 
 
-def a_store(size: int, height: int, width: int) -> FrameStore:
-    return FrameStore(picture(size, 3, height, width), picture(size, height, width))
+def a_store(size: int, height: int, width: int, centred: bool = False) -> FrameStore:
+    centre = picture(3, height, width) if centred else None
+    return FrameStore(picture(size, 3, height, width), picture(size, height, width), centre)
 
 
 def slots_of(store: FrameStore, batch: int, stack: int) -> Tensor:
@@ -66,11 +67,12 @@ def three_threads() -> Iterator[None]:
 @pytest.mark.parametrize("residual", ["none", "signed", "absolute"])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shifted", [False, True])
-def test_every_kind_of_input(dtype: torch.dtype, residual: str, masked: bool, shifted: bool) -> None:
+@pytest.mark.parametrize("centred", [False, True])
+def test_every_kind_of_input(dtype: torch.dtype, residual: str, masked: bool, shifted: bool, centred: bool) -> None:
     spec = input_spec(dtype=dtype, residual=residual, masked=masked)
     for stack, height, width in ((3, 64, 64), (3, 7, 33), (2, 84, 84), (1, 5, 1), (4, 1, 47)):
         shift = torch.randint(-4, 5, (5, 2)) if shifted else None
-        store = a_store(9, height, width)
+        store = a_store(9, height, width, centred)
         assert_same_bytes(store, slots_of(store, 5, stack), shift, spec)
 
 
@@ -79,13 +81,14 @@ def test_every_kind_of_input(dtype: torch.dtype, residual: str, masked: bool, sh
     sizes=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 20), st.integers(1, 70)),
     offset=st.floats(-2, 2, width=32),
     seed=st.integers(0, 2**31),
+    centred=st.booleans(),
 )
-def test_any_size_shift_and_offset(sizes: tuple[int, int, int, int], offset: float, seed: int) -> None:
+def test_any_size_shift_and_offset(sizes: tuple[int, int, int, int], offset: float, seed: int, centred: bool) -> None:
     batch, stack, height, width = sizes
     torch.manual_seed(seed)
     reach = max(height, width) + 3
     shift = torch.randint(-reach, reach + 1, (batch, 2))
-    store = a_store(4, height, width)
+    store = a_store(4, height, width, centred)
     assert_same_bytes(store, slots_of(store, batch, stack), shift, input_spec(offset=offset))
 
 
@@ -94,8 +97,9 @@ def test_any_size_shift_and_offset(sizes: tuple[int, int, int, int], offset: flo
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_outputs_larger_than_the_cache(batch: int, height: int, width: int, dtype: torch.dtype) -> None:
     """They are written past it, which works in whole cache lines; the middle size has rows that end inside one."""
-    store = a_store(20, height, width)
-    assert_same_bytes(store, slots_of(store, batch, 3), torch.randint(-4, 5, (batch, 2)), input_spec(dtype=dtype))
+    for centred in (False, True):
+        store, shift = a_store(20, height, width, centred), torch.randint(-4, 5, (batch, 2))
+        assert_same_bytes(store, slots_of(store, batch, 3), shift, input_spec(dtype=dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -103,9 +107,12 @@ def test_every_pair_of_pixel_and_mask_value(dtype: torch.dtype) -> None:
     """Also every difference of two pixels."""
     level = torch.arange(256, dtype=torch.uint8)
     frames = torch.stack((level[:, None].expand(256, 256), level.expand(256, 256)))[:, None].repeat(1, 3, 1, 1)
-    store = FrameStore(frames, level.expand(2, 256, 256).contiguous())
+    mask = level.expand(2, 256, 256).contiguous()
     for offset in (0.0, 0.5, 1 / 3):
-        assert_same_bytes(store, torch.tensor([[0, 1]]), None, input_spec(dtype=dtype, offset=offset))
+        spec = input_spec(dtype=dtype, offset=offset)
+        assert_same_bytes(FrameStore(frames, mask), torch.tensor([[0, 1]]), None, spec)
+    centred = FrameStore(frames, mask, frames[1])
+    assert_same_bytes(centred, torch.tensor([[0, 1]]), None, input_spec(dtype=dtype))
 
 
 def test_shifts_as_far_as_the_picture_and_beyond() -> None:
@@ -165,6 +172,7 @@ FRAMES, MASKS = torch.zeros(6, 3, 8, 8, dtype=torch.uint8), torch.zeros(6, 8, 8,
 GOOD = {
     "frames": FRAMES,
     "masks": MASKS,
+    "centre": FRAMES[0],
     "slots": torch.zeros(2, 3, dtype=torch.int64),
     "shift": torch.zeros(2, 2, dtype=torch.int64),
 }
@@ -185,6 +193,8 @@ GOOD = {
         ("masks", MASKS.bool(), TypeError, "store.masks must be torch.uint8, is torch.bool"),
         ("masks", MASKS[:5], ValueError, r"store.masks must have shape \[6, 8, 8\], has \[5, 8, 8\]"),
         ("masks", FRAMES[:, 0], ValueError, "store.masks must be contiguous"),
+        ("centre", FRAMES[0].float(), TypeError, "store.centre must be torch.uint8, is torch.float32"),
+        ("centre", FRAMES[0, :1], ValueError, r"store.centre must have shape \[3, 8, 8\], has \[1, 8, 8\]"),
         ("slots", GOOD["slots"].int(), TypeError, "slots must be torch.int64, is torch.int32"),
         ("slots", GOOD["slots"][0], ValueError, r"slots must have shape \[B, K\] and not be empty, has \[3\]"),
         ("slots", GOOD["slots"][:, :0], ValueError, "slots must have shape"),
@@ -198,5 +208,6 @@ GOOD = {
 def test_what_it_cannot_take_is_named(name: str, value: object, error: type[Exception], message: str) -> None:
     given = {**GOOD, **({name: value} if name in GOOD else {})}
     spec = input_spec(**({} if name in GOOD else {name: value}))
+    store = FrameStore(given["frames"], given["masks"], given["centre"])
     with pytest.raises(error, match=message):
-        ops_cpp.encoder_inputs(FrameStore(given["frames"], given["masks"]), given["slots"], given["shift"], spec)
+        ops_cpp.encoder_inputs(store, given["slots"], given["shift"], spec)

@@ -7,6 +7,7 @@ where it moves data, it gives the same bits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import op_cases
 import pytest
@@ -78,9 +79,10 @@ def test_ssim_distance(twin_of_ssim_distance, shape, dtype):
 def test_encoder_inputs(twin_of_encoder_inputs, shape, masked, residual, dtype):
     store, slots, shift = op_cases.frames_inputs(*shape, DEVICE)
     spec = InputSpec(offset=0.5, residual=residual, masked=masked, dtype=dtype)
-    for moved in (shift, None):
-        mine = twin_of_encoder_inputs(store, slots, moved, spec)
-        wanted = REFERENCE.encoder_inputs(store, slots, moved, spec)
+    centred = replace(store, centre=store.frames[0].flip(1).contiguous())
+    for given, moved in ((store, shift), (store, None), (centred, shift)):
+        mine = twin_of_encoder_inputs(given, slots, moved, spec)
+        wanted = REFERENCE.encoder_inputs(given, slots, moved, spec)
         for got, right in zip(mine, wanted, strict=True):
             assert (got is None) == (right is None)
             if got is not None:

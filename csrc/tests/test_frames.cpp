@@ -59,7 +59,7 @@ float times(float a, float b) {
 
 struct Case {
     std::int64_t batch, stack, height, width, held;
-    bool shifted, masked, absolute;
+    bool shifted, masked, absolute, centred;
     int threads;
 };
 
@@ -68,7 +68,8 @@ struct Fixture {
     explicit Fixture(const Case& c, std::mt19937& random)
         : c(c), frames(c.held * 3 * c.height * c.width), masks(c.held * c.height * c.width),
           slots(c.batch * c.stack), shift(2 * c.batch), stack(3 * c.stack * c.batch * c.height * c.width),
-          residual(stack.count / c.stack * (c.stack - 1)), masked(stack.count) {
+          centre(3 * c.height * c.width), residual(stack.count / c.stack * (c.stack - 1)), masked(stack.count) {
+        for (std::int64_t i = 0; i < centre.count; ++i) centre.data[i] = static_cast<std::uint8_t>(random());
         for (std::int64_t i = 0; i < frames.count; ++i) frames.data[i] = static_cast<std::uint8_t>(random());
         for (std::int64_t i = 0; i < masks.count; ++i) masks.data[i] = static_cast<std::uint8_t>(random());
         for (std::int64_t i = 0; i < slots.count; ++i) slots.data[i] = static_cast<std::int64_t>(random() % c.held);
@@ -85,7 +86,7 @@ struct Fixture {
 
     FrameBatch in() const {
         return {c.batch, c.stack, c.height, c.width, c.held, frames.data.get(), c.masked ? masks.data.get() : nullptr,
-                slots.data.get(), c.shifted ? shift.data.get() : nullptr};
+                slots.data.get(), c.shifted ? shift.data.get() : nullptr, c.centred ? centre.data.get() : nullptr};
     }
 
     EncoderInputs<T> out() const {
@@ -118,9 +119,11 @@ struct Fixture {
         for (std::int64_t frame = 0; frame < c.stack; ++frame)
             for (std::int64_t colour = 0; colour < 3; ++colour) {
                 const std::int64_t at = (to * c.stack + frame) * 3 + colour;
-                const float value = times(level(sample, frame, colour, from), unit);
-                CHECK(stack.data[at] == rounded(value - offset, T()));
-                if (c.masked) CHECK(masked.data[at] == rounded(times(value, m) - offset, T()));
+                const int middle = c.centred ? centre.data[colour * c.height * c.width + from] : 0;
+                const float value = times(level(sample, frame, colour, from) - middle, unit);
+                const float less = c.centred ? 0 : offset;
+                CHECK(stack.data[at] == rounded(value - less, T()));
+                if (c.masked) CHECK(masked.data[at] == rounded(times(value, m) - less, T()));
                 if (frame == 0) continue;
                 const int change = level(sample, frame, colour, from) - level(sample, frame - 1, colour, from);
                 const float wanted = times(c.absolute ? std::abs(change) : change, unit);
@@ -132,6 +135,7 @@ struct Fixture {
     Case c;
     Exact<std::uint8_t> frames, masks;
     Exact<std::int64_t> slots, shift;
+    Exact<std::uint8_t> centre;
     Exact<T> stack, residual, masked;
 };
 
@@ -147,12 +151,12 @@ void check_kernels(const RowKernels<T>& rows) {
     std::mt19937 random(7);
     for (const std::int64_t width : {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 100, 128})
         for (const std::int64_t stack : {1, 2, 3, 4})
-            for (int flags = 0; flags < 8; ++flags) {
-                const bool shifted = flags & 1, masked = flags & 2, absolute = flags & 4;
-                check_case({3, stack, 4, width, 1 + flags % 5, shifted, masked, absolute, 1}, random, rows);
+            for (int flags = 0; flags < 16; ++flags) {
+                const bool shifted = flags & 1, masked = flags & 2, absolute = flags & 4, centred = flags & 8;
+                check_case({3, stack, 4, width, 1 + flags % 5, shifted, masked, absolute, centred, 1}, random, rows);
             }
     for (const int threads : {2, 3, 8})
-        check_case({21, 3, 8, 20, 6, true, true, false, threads}, random, rows);
+        check_case({21, 3, 8, 20, 6, true, true, false, threads == 3, threads}, random, rows);
 }
 
 template <class T>
@@ -162,14 +166,14 @@ void check_all_kernels() {
 }
 
 void test_an_empty_batch_writes_nothing() {
-    const FrameBatch in{0, 3, 4, 4, 0, nullptr, nullptr, nullptr, nullptr};
+    const FrameBatch in{0, 3, 4, 4, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
     encoder_inputs(in, EncoderInputs<float>{nullptr, nullptr, nullptr}, offset, false, 2, portable::kernels<float>());
 }
 
 void test_a_slot_outside_the_store_is_named_before_anything_is_written() {
     std::mt19937 random(7);
     for (const std::int64_t slot : {std::int64_t{-1}, std::int64_t{4}, INT64_MAX, INT64_MIN}) {
-        Fixture<float> fixture({3, 2, 4, 5, 4, false, true, false, 2}, random);
+        Fixture<float> fixture({3, 2, 4, 5, 4, false, true, false, false, 2}, random);
         const std::vector<float> before(fixture.stack.data.get(), fixture.stack.data.get() + fixture.stack.count);
         fixture.slots.data[5] = slot;
         std::string message;
@@ -184,7 +188,7 @@ void test_a_slot_outside_the_store_is_named_before_anything_is_written() {
 }
 
 void test_only_large_outputs_stream() {
-    const FrameBatch in{64, 3, 64, 64, 1, nullptr, nullptr, nullptr, nullptr};
+    const FrameBatch in{64, 3, 64, 64, 1, nullptr, nullptr, nullptr, nullptr, nullptr};
     float some;
     CHECK(streams(in, EncoderInputs<float>{&some, &some, nullptr}) == (64 * 64 * 64 * 15 * 4 >= 16 << 20));
     CHECK(!streams(in, EncoderInputs<float>{&some, nullptr, nullptr}));

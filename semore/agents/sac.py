@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from semore.batch import Draws, TensorBatch
+from semore.batch import Draws, TensorBatch, repeated
 from semore.config import AgentConfig
 from semore.critic import HistogramCritic, TwinCritic
+from semore.mean_picture import MeanPicture
 from semore.networks import Actor, PolicySample, mlp
 from semore.ops import FrameStore, Ops, as_store
 from semore.representations import Encoded, Inputs, ObservationSpec, Representation, UpdateContext
@@ -46,6 +48,7 @@ class Agent(nn.Module):
             (config.log_std_min, config.log_std_max),
         )
         self.temperature = _temperature(config, spec.action_dim)
+        self.mean_picture = MeanPicture(spec.image_size) if config.centre == "picture" else None
         self.to(device)
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
         self.target_representation = _frozen_copy(self.representation)
@@ -89,7 +92,7 @@ class Agent(nn.Module):
             float32 [N, A] in [-1, 1].
         """
         with self._autocast():
-            maps = self.representation.encode(self.representation.prepare(*as_store(frames), self.dtype)).maps
+            maps = self.representation.encode(self._prepare(*as_store(frames))).maps
             if noise is None:
                 silent = torch.zeros(len(frames), self.spec.action_dim, device=self.device)
                 deterministic: PolicySample = self.actor(maps, silent)
@@ -101,7 +104,7 @@ class Agent(nn.Module):
     def attention(self, frames: Tensor) -> Tensor | None:
         """Where the representation looks, [N, h, w], or None."""
         with self._autocast():
-            return self.representation.attention(self.representation.prepare(*as_store(frames), self.dtype))
+            return self.representation.attention(self._prepare(*as_store(frames)))
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Draws:
         """Draws one update's random numbers on the CPU and moves them to the learner's device."""
@@ -131,11 +134,13 @@ class Agent(nn.Module):
             Detached scalars by name.
         """
         views = self.representation.observation_views
+        if self.mean_picture is not None:
+            self.mean_picture.observe(batch.store.frames.index_select(0, batch.slots[:, self.spec.stack - 1]))
         with self._autocast():
             observation = self.representation.encode(self._views(batch, draws), self.target_representation)
             target, following = self._bootstrap(batch, draws)
         context = UpdateContext(
-            batch=_repeat(batch, views),
+            batch=repeated(batch, views),
             draws=draws,
             observation=observation,
             following=following,
@@ -160,8 +165,12 @@ class Agent(nn.Module):
         slots = batch.slots[:, : self.spec.stack]
         return tuple(self._prepare(batch.store, slots, shift) for shift in draws.extra_shift)
 
-    def _prepare(self, store: FrameStore, slots: Tensor, shift: Tensor, has_mask: Tensor | None = None) -> Inputs:
+    def _prepare(
+        self, store: FrameStore, slots: Tensor, shift: Tensor | None = None, has_mask: Tensor | None = None
+    ) -> Inputs:
         """Inputs; without guidance for all but the observation, since targets value what the acting policy will see."""
+        if self.mean_picture is not None:
+            store = dataclasses.replace(store, centre=self.mean_picture.picture)
         shift_or_none = shift if self.shift_reach else None
         return self.representation.prepare(store, slots, self.dtype, shift_or_none, has_mask)
 
@@ -287,18 +296,3 @@ def _temperature(config: AgentConfig, action_dim: int) -> Temperature:
 def _frozen_copy(module: ModuleT) -> ModuleT:
     """A copy that no optimiser owns."""
     return copy.deepcopy(module).requires_grad_(False)
-
-
-def _repeat(batch: TensorBatch, views: int) -> TensorBatch:
-    """The batch once per view, along the batch dimension; the frames stay as they are."""
-    if views == 1:
-        return batch
-    return TensorBatch(
-        store=batch.store,
-        slots=batch.slots,
-        has_mask=batch.has_mask.repeat(views),
-        action=batch.action.repeat(views, 1),
-        reward=batch.reward.repeat(views),
-        nstep_return=batch.nstep_return.repeat(views),
-        bootstrap_discount=batch.bootstrap_discount.repeat(views),
-    )
