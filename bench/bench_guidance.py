@@ -23,11 +23,11 @@ from semore.guidance import Snapshot
 from semore.guidance.qwen import QwenGuide
 from semore.guidance.qwen_load import load_qwen
 from semore.guidance.qwen_options import QwenOptions
-from semore_fast.config import PRESETS
 from semore_fast.guidance.background import BackgroundService, ServiceLimits
 from semore_fast.guidance.key_frames import KeyFrames
 from semore_fast.guidance.models import KEY_FRAME_INTERVAL
 from semore_fast.guidance.pipeline import LocalWords, Pipeline
+from semore_fast.presets import PRESETS
 from semore_fast.sweeping.estimate import update_seconds
 
 BATCHES = (1, 8, 16, 32) if ON_GPU else (1, 4)

@@ -23,7 +23,7 @@ from gpu_timing import ON_GPU
 from interleave import report
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from semore_fast.config import PRESETS
+from semore_fast.presets import PRESETS
 
 PRESET = "paper" if ON_GPU else "laptop"
 FRAMES = 12_000 if ON_GPU else 3_000

@@ -24,7 +24,8 @@ from semore.agents import REPRESENTATIONS, Agent
 from semore_fast.backend import choose_ops
 from semore_fast.building import build_agent
 from semore_fast.capture import CudaRecorder, RecordedUpdate
-from semore_fast.config import PRESETS, RunConfig
+from semore_fast.config import RunConfig
+from semore_fast.presets import PRESETS
 from semore_fast.sweeping.estimate import noise_batch
 
 PRESET = "paper" if ON_GPU else "laptop"

@@ -26,9 +26,9 @@ from semore.replay_types import ReplaySpec
 from semore_fast.allocator import reexec_with_tuned_allocator
 from semore_fast.backend import choose_ops
 from semore_fast.building import STACK, build_agent
-from semore_fast.config import PRESETS
 from semore_fast.envs import SCENARIOS, DrivingVectorEnv
 from semore_fast.feed import Feed
+from semore_fast.presets import PRESETS
 from semore_fast.replay import CppReplayBuffer
 from semore_fast.sweeping.estimate import noise_batch
 from semore_fast.system import describe_system

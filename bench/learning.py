@@ -16,10 +16,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from semore_fast.config import PRESETS, ScenarioName
+from semore_fast.config import ScenarioName
 from semore_fast.evaluator import FINAL_SEED, Evaluator
 from semore_fast.logging import read_metrics
 from semore_fast.plot import plot_curves, read_curve
+from semore_fast.presets import PRESETS
 from semore_fast.reporting.page import middling
 from semore_fast.reporting.runs import read_run
 from semore_fast.worlds import EmbeddedWorlds

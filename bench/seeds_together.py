@@ -20,7 +20,7 @@ import torch
 from torch.func import functional_call, stack_module_state, vmap
 
 from semore.networks import TRUNKS, Trunk
-from semore_fast.config import PRESETS
+from semore_fast.presets import PRESETS
 from semore_fast.system import describe_system
 
 QUICK = ["--preset", "laptop", "--device", "cpu", "--threads", "1", "--no-tensorboard", "--evaluation.videos", "0"]

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from semore_fast.allocator import reexec_with_tuned_allocator
-from semore_fast.config import PRESETS
+from semore_fast.presets import PRESETS
 from semore_fast.sweeping.estimate import update_seconds
 from semore_fast.system import describe_system
 

@@ -10,9 +10,10 @@ from typing import get_args
 import tyro
 
 from semore_fast.allocator import FLAG_OFF
-from semore_fast.config import PRESETS, PresetName, RunConfig
+from semore_fast.config import PresetName, RunConfig
 from semore_fast.config_checks import check
 from semore_fast.errors import UserError
+from semore_fast.presets import PRESETS
 
 PRINT_CONFIG = "--print-config"
 _GPU_DEVICES = (Path("/dev/nvidia0"), Path("/dev/dxg"))  # Linux, WSL; asking torch would take seconds

@@ -1,4 +1,4 @@
-"""Everything that decides a run, as one frozen value, and the presets it starts from.
+"""Everything that decides a run, as one frozen value.
 
 Imports nothing heavy: `--help` reads this file.
 """
@@ -15,7 +15,7 @@ from semore_fast.carla_config import CarlaConfig
 
 ScenarioName = Literal["jw", "hb", "hw"]
 AgentName = Literal["semore", "semore-m1", "semore-m2", "semore-m3", "sac", "curl", "flare", "drq", "deepmdp", "simoun"]
-PresetName = Literal["paper", "dmr", "laptop"]
+PresetName = Literal["paper", "dmr", "laptop", "fast"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,46 +180,6 @@ class RunConfig:
     guide: GuidanceConfig = field(default_factory=GuidanceConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     carla: CarlaConfig = field(default_factory=CarlaConfig)
-
-
-PAPER = RunConfig()
-"""The paper's protocol; what it leaves open follows pixel SAC (README, "Paper says / we assume / why")."""
-
-DMR = RunConfig(
-    preset="dmr",
-    learner=AgentConfig(
-        trunk="dmr",
-        hidden_dim=256,
-        learning_rate=1e-4,
-        temperature_learning_rate=1e-4,
-        initial_temperature=0.01,
-        critic_tau=0.005,
-    ),
-    sampling=ReplayConfig(batch_size=32, capacity=10_000),
-)
-"""The values of DMR's run script, whose scenarios and metrics the paper's tables use."""
-
-LAPTOP = RunConfig(
-    preset="laptop",
-    frames=60_000,
-    checkpoint_every_frames=10_000,
-    env=EnvConfig(image_size=64, supersample=2, action_repeat=4),
-    sampling=ReplayConfig(batch_size=64, n_step=3, discount=0.96),
-    semore=SemoreConfig(attention_stride=2),
-    guide=GuidanceConfig(selective_fraction=0.02),
-    learner=AgentConfig(
-        trunk="sacae-small",
-        hidden_dim=256,
-        layer_norm=True,
-        shift_pixels=4,
-        warmup_fraction=0.05,
-        target_encoder=False,
-        precision="bfloat16",
-    ),
-)
-"""Small pictures, decisions at 5 Hz, small networks: learns on two cores (docs/learning.md)."""
-
-PRESETS: dict[str, RunConfig] = {"paper": PAPER, "dmr": DMR, "laptop": LAPTOP}
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semore_fast.config import PRESETS, to_dict
+from semore_fast.config import to_dict
 from semore_fast.errors import UserError
+from semore_fast.presets import PRESETS
 from semore_fast.report import main
 from semore_fast.reporting.findings import findings
 from semore_fast.reporting.runs import find_runs, read_run

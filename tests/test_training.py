@@ -17,11 +17,12 @@ from semore.agents import Agent
 from semore.batch import TensorBatch
 from semore_fast import checkpoint
 from semore_fast.building import build
-from semore_fast.config import PRESETS, RunConfig, to_dict
+from semore_fast.config import RunConfig, to_dict
 from semore_fast.errors import UserError
 from semore_fast.evaluation import evaluate_run
 from semore_fast.feed import Feed
 from semore_fast.guidance.service import OUTCOMES
+from semore_fast.presets import PRESETS
 from semore_fast.progress import Progress
 from semore_fast.replay import CppReplayBuffer
 from semore_fast.rundir import RunDirectory
