@@ -36,13 +36,14 @@ def tiny(out: Path, **changes: object) -> RunConfig:
     config = dataclasses.replace(
         base,
         frames=400,
+        envs=1,
         out=out,
         threads=1,
         checkpoint_every_frames=200,
         log_every_frames=100,
         tensorboard=False,
         env=dataclasses.replace(base.env, image_size=36, supersample=1, max_episode_frames=80),
-        sampling=dataclasses.replace(base.sampling, batch_size=8, random_frames=100),
+        sampling=dataclasses.replace(base.sampling, batch_size=8, random_frames=100, updates_per_step=1.0),
         learner=dataclasses.replace(base.learner, hidden_dim=32, precision="float32"),
         evaluation=dataclasses.replace(
             base.evaluation, every_frames=200, episodes=2, final_episodes=2, envs=2, driver_episodes=1, videos=1
@@ -109,13 +110,15 @@ def test_metrics_hold_no_line_from_the_lost_future(tmp_path: Path) -> None:
     assert frames == sorted(frames)
 
 
-def test_overlap_and_environment_count_keep_the_update_ratio(tmp_path: Path) -> None:
-    one, first = train(tiny(tmp_path / "one"))
-    four, second = train(tiny(tmp_path / "four", envs=4))
+@pytest.mark.parametrize("ratio", [1.0, 1 / 3])
+def test_overlap_and_environment_count_keep_the_update_ratio(tmp_path: Path, ratio: float) -> None:
+    sampling = dataclasses.replace(tiny(tmp_path).sampling, updates_per_step=ratio)
+    one, first = train(tiny(tmp_path / "one", sampling=sampling))
+    four, second = train(tiny(tmp_path / "four", sampling=sampling, envs=4))
     assert one.collector.frame >= 400
     assert four.collector.frame >= 400
-    assert first.updates == pytest.approx((one.collector.frame - 100) / 4, abs=3)
-    assert second.updates == pytest.approx((four.collector.frame - 100) / 4, abs=3 * 4)
+    assert first.updates == pytest.approx(ratio * (one.collector.frame - 100) / 4, abs=3)
+    assert second.updates == pytest.approx(ratio * (four.collector.frame - 100) / 4, abs=3 * 4 * ratio + 1)
 
 
 def test_a_whole_session_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
