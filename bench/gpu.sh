@@ -7,9 +7,10 @@
 #   sanitize  compute-sanitizer's memcheck and racecheck over every kernel at small shapes
 #   bench     the benchmarks that use a GPU, into RESULTS/<gpu>-<date>.json
 #   guidance  a random 7B beside a learner: verdicts, annotations, memory, stall, slow-down; the same place, guidance-...
+#   runs      whole runs: the preset fast, the preset paper, and how many of the latter fit; the same place, runs-...
 #
-# Without arguments all but guidance, in this order, for that needs a call of ten minutes to itself; a stage that fails
-# does not stop the next. Each has a time limit.
+# Without arguments all but guidance and runs, in this order, for those need a call of ten minutes each to themselves; a
+# stage that fails does not stop the next. Each has a time limit.
 # Exit status: 0 all passed, 1 one failed, 2 none failed but one could not run (no GPU, no compute-sanitizer).
 #
 # Environment: PYTHON (.venv/bin/python, else python3); OUT, a folder for results and logs (bench/results, build/gpu);
@@ -19,7 +20,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 STAGES=(build kernels tests sanitize bench)
-declare -A LIMIT_S=([build]=90 [kernels]=240 [tests]=150 [sanitize]=150 [bench]=300 [guidance]=480)
+declare -A LIMIT_S=([build]=90 [kernels]=240 [tests]=150 [sanitize]=150 [bench]=300 [guidance]=480 [runs]=540)
 if [[ -z ${PYTHON:-} ]]; then PYTHON=$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python3); fi
 RESULTS=${OUT:-bench/results} LOGS=${OUT:-build/gpu}
 CANNOT=77 # what a stage returns that cannot run here
@@ -105,6 +106,17 @@ stage_guidance() {
     return "$status"
 }
 
+stage_runs() {
+    need_gpu || return
+    local status=0
+    export PYTHONPATH=.
+    "$PYTHON" bench/runs.py "$(result_of runs-fast-)" 1 --preset fast --agent sac || status=1
+    "$PYTHON" bench/runs.py "$(result_of runs-paper-)" 1 --preset paper || status=1
+    "$PYTHON" bench/runs.py "$(result_of runs-together-)" 1,2,4,8 --preset paper --frames 5000 \
+        --evaluation.every-frames 1000000 --evaluation.final-episodes 2 || status=1
+    return "$status"
+}
+
 # The file for this GPU's figures; the argument begins its name.
 result_of() {
     echo "$RESULTS/${1:-}$(tr -cs '[:alnum:]\n' - <<<"${GPU,,}")-$(date +%F).json"
@@ -146,7 +158,7 @@ fi
 chosen=("$@")
 ((${#chosen[@]})) || chosen=("${STAGES[@]}")
 for name in "${chosen[@]}"; do
-    [[ -n ${LIMIT_S[$name]:-} ]] || { echo "no stage $name; there are: ${STAGES[*]} guidance" >&2; exit 1; }
+    [[ -n ${LIMIT_S[$name]:-} ]] || { echo "no stage $name; there are: ${STAGES[*]} guidance runs" >&2; exit 1; }
 done
 GPU=$("$PYTHON" -c 'import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else "")') ||
     { echo "$PYTHON has no working torch; name one that has: PYTHON=... bench/gpu.sh" >&2; exit 1; }

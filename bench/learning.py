@@ -2,7 +2,7 @@
 
 python bench/learning.py keep FOLDER RUN... copies logs (compressed) into a folder, and a film a method
 python bench/learning.py drivers jw 60      drives the reference drivers, keeps their figures
-python bench/learning.py report jw          writes docs/images/learning-jw.png, prints the table
+python bench/learning.py report jw FOLDER... writes docs/images/learning-jw.png, prints the table
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from semore_fast.config import ScenarioName
 from semore_fast.evaluator import FINAL_SEED, Evaluator
 from semore_fast.logging import read_metrics
-from semore_fast.plot import plot_curves, read_curve
+from semore_fast.plot import Curve, plot_curves, read_curve
 from semore_fast.presets import PRESETS
 from semore_fast.reporting.page import middling
 from semore_fast.reporting.runs import read_run
@@ -57,27 +57,38 @@ def drivers(scenario: ScenarioName, episodes: int) -> None:
     (KEPT / f"drivers-{scenario}.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def report(scenario: str) -> None:
-    """Draws the kept runs of a scenario and prints their final figures."""
+def report(scenario: str, folders: list[str]) -> None:
+    """Draws a scenario's kept runs in these folders over the minutes they took, and prints their final figures."""
     reference = json.loads((KEPT / f"drivers-{scenario}.json").read_text())
     curves: dict[str, list[Any]] = defaultdict(list)
-    print("| run | return | not drawn | gap ± s.e. | distance m | crash N s | hits | ended by collision | brake % |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for run in sorted(KEPT.glob(f"{scenario}-*")):
-        summary = json.loads((run / "summary.json").read_text())
-        curves[summary["agent"]].append(read_curve(read_metrics(run / "metrics.jsonl.gz")))
-        print(row(summary))
+    print("| run | minutes | return | not drawn | gap ± s.e. | distance m | crash N s | hits | collision ends | brake % |")
+    print("|" + "---|" * 10)
+    for folder in folders:
+        for run in sorted((KEPT / folder).glob(f"{scenario}-*")):
+            summary = json.loads((run / "summary.json").read_text())
+            lines = list(read_metrics(run / "metrics.jsonl.gz"))
+            minutes = (lines[-1]["time_s"] - lines[0]["time_s"]) / 60
+            curves[f"{summary['agent']}, {folder}"].append(over_minutes(lines))
+            print(row(f"{folder} {summary['agent']} {summary['seed']}", minutes, summary))
     for name, figures in reference.items():
-        print(f"| {name.replace('_', ' ')} | {spread(figures, 'episode_return')} | – | – |{metrics(figures)} |")
-    named = {f"{agent} ({len(runs)} seeds)": runs for agent, runs in curves.items()}
-    plot_curves(named, reference, ROOT / "docs" / "images" / f"learning-{scenario}.png")
+        print(f"| {name.replace('_', ' ')} | – | {spread(figures, 'episode_return')} | – | – |{metrics(figures)} |")
+    named = {f"{label} ({len(runs)} seeds)": runs for label, runs in curves.items()}
+    image = ROOT / "docs" / "images" / f"learning-{scenario}.png"
+    plot_curves(named, reference, image, xlabel="minutes on one core, beside other work")
 
 
-def row(summary: dict[str, Any]) -> str:
+def over_minutes(lines: list[Any]) -> Curve:
+    """A curve of evaluations whose first column is minutes since the run's first line."""
+    curve = read_curve(lines)
+    curve[:, 0] = [(line["time_s"] - lines[0]["time_s"]) / 60 for line in lines if line["kind"] == "evaluation"]
+    return curve
+
+
+def row(name: str, minutes: float, summary: dict[str, Any]) -> str:
     """One run's line of the table."""
     gap = summary["gap"]
     return (
-        f"| {summary['agent']} seed {summary['seed']} | {spread(summary['seen'], 'episode_return')}"
+        f"| {name} | {minutes:.1f} | {spread(summary['seen'], 'episode_return')}"
         f" | {spread(summary['not_drawn'], 'episode_return')} | {gap['mean']:.0f} ± {gap['standard_error']:.0f}"
         f" |{metrics(summary['seen'])} |"
     )
@@ -107,7 +118,7 @@ def main(verb: str, *rest: str) -> None:
     elif verb == "drivers":
         drivers(rest[0], int(rest[1]))  # type: ignore[arg-type]  # an unknown one fails by name
     elif verb == "report":
-        report(rest[0])
+        report(rest[0], list(rest[1:]))
     else:
         raise SystemExit(__doc__)
 

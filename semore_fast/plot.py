@@ -34,7 +34,12 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-def plot_curves(methods: Mapping[str, Sequence[Curve]], drivers: Mapping[str, Mapping[str, float]], path: Path) -> None:
+def plot_curves(
+    methods: Mapping[str, Sequence[Curve]],
+    drivers: Mapping[str, Mapping[str, float]],
+    path: Path,
+    xlabel: str = "simulator frames",
+) -> None:
     """Draws one line a method: the mean over its runs, with a band of one standard error.
 
     Args:
@@ -42,6 +47,7 @@ def plot_curves(methods: Mapping[str, Sequence[Curve]], drivers: Mapping[str, Ma
             runs'.
         drivers: reference drivers' summaries.
         path: of the PNG.
+        xlabel: what the curves' first column counts.
     """
     import matplotlib
 
@@ -64,7 +70,7 @@ def plot_curves(methods: Mapping[str, Sequence[Curve]], drivers: Mapping[str, Ma
     if not any(len(run) for runs in methods.values() for run in runs):
         why = "no evaluation before the end: lower --evaluation.every-frames"
         axes.annotate(why, (0.5, 0.5), xycoords="axes fraction", ha="center", color="#555555")
-    axes.set(xlabel="simulator frames", ylabel="evaluation return")
+    axes.set(xlabel=xlabel, ylabel="evaluation return")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=9)
     partial = path.with_name(f".{path.name}")
