@@ -28,6 +28,7 @@ from semore_fast.worlds import EmbeddedWorlds
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "bench" / "results" / "learning"
 COPIED = ("config.json", "manifest.json", "summary.json")
+COLUMNS = ("distance m", "crash N s", "hits", "ended by collision", "brake %")
 
 
 def keep(folder: Path, runs: list[Path]) -> None:
@@ -61,8 +62,8 @@ def report(scenario: str, folders: list[str]) -> None:
     """Draws a scenario's kept runs in these folders over the minutes they took, and prints their final figures."""
     reference = json.loads((KEPT / f"drivers-{scenario}.json").read_text())
     curves: dict[str, list[Any]] = defaultdict(list)
-    print("| run | minutes | return | not drawn | gap ± s.e. | distance m | crash N s | hits | collision ends | brake % |")
-    print("|" + "---|" * 10)
+    columns = ("run", "minutes", "return", "not drawn", "gap ± s.e.", *COLUMNS)
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for folder in folders:
         for run in sorted((KEPT / folder).glob(f"{scenario}-*")):
             summary = json.loads((run / "summary.json").read_text())
