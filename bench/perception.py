@@ -152,11 +152,18 @@ def learn(drive: Drive, side: int, centre: str, seed: int) -> list[float]:
     return areas
 
 
+def share_of_mean_picture(frames: Tensor) -> float:
+    """Of the variance over pixels and frames, how much is the mean picture's."""
+    some = frames[::10].double()
+    return float(some.mean(0).var() / some.var())
+
+
 def main(target: Path) -> None:
     torch.set_num_threads(1)
-    rows = []
+    rows, shares = [], {}
     for side in SIDES:
         drive = collect(side)
+        shares[side] = round(share_of_mean_picture(drive.frames), 3)
         for centre in ("constant", "picture"):
             began = time.process_time()
             areas = [learn(drive, side, centre, seed) for seed in range(SEEDS)]
@@ -164,6 +171,7 @@ def main(target: Path) -> None:
             rows.append({"side": side, "centre": centre, "area_under_roc": areas, "cpu_s": round(seconds, 1)})
             print(rows[-1], flush=True)
     settings = {"updates": AT, "batch": BATCH, "stacks": len(drive.slots), "positive": float(drive.hit_soon.mean())}
+    settings["variance_share_of_mean_picture"] = shares
     result = {"system": describe_system(), "command": " ".join(sys.argv), **settings, "rows": rows}
     target.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from semore.networks import orthogonal
 
 SPREAD = 0.75
-"""Standard deviation of a target's Gaussian in bins, as Farebrother et al. (2024) found good in every domain."""
+"""Standard deviation of a target's Gaussian in bins, as Farebrother et al. (2024) recommend."""
 
 
 class TwinLinear(nn.Module):

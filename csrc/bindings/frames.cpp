@@ -30,8 +30,8 @@ void run(const FrameBatch& in, Address stack, Address residual, Address masked, 
 
 void make_inputs(std::int64_t batch, std::int64_t stack_frames, std::int64_t height, std::int64_t width,
                  std::int64_t store_frames, Address frames, Address masks, Address centre, Address slots,
-                 Address shift, Address stack, Address residual, Address masked, float offset, bool absolute, bool bfloat16,
-                 int threads) {
+                 Address shift, Address stack, Address residual, Address masked, float offset, bool absolute,
+                 bool bfloat16, int threads) {
     if (batch < 0 || stack_frames < 0 || height < 0 || width < 0)
         throw std::invalid_argument("sizes must not be negative");
     if (threads < 1) throw std::invalid_argument("threads must be at least 1, is " + std::to_string(threads));
@@ -58,8 +58,8 @@ void bind_frames(py::module_& module) {
     using py::arg;
     module.def("encoder_inputs", &make_inputs, py::kw_only(), arg("batch"), arg("stack_frames"), arg("height"),
                arg("width"), arg("store_frames"), arg("frames"), arg("masks"), arg("centre"), arg("slots"),
-               arg("shift"), arg("stack"), arg("residual"), arg("masked"), arg("offset"), arg("absolute"), arg("bfloat16"),
-               arg("threads"),
+               arg("shift"), arg("stack"), arg("residual"), arg("masked"), arg("offset"), arg("absolute"),
+               arg("bfloat16"), arg("threads"),
                "Fill the encoders' inputs, channels last, at the given addresses; 0 is none. Slots are checked, the "
                "rest is not: call semore_fast.ops_cpp.encoder_inputs.");
     module.def("frames_instruction_set", [] { return usable_kernels<float>(false).back().name; },

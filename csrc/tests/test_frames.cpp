@@ -66,8 +66,9 @@ struct Case {
 template <class T>
 struct Fixture {
     explicit Fixture(const Case& c, std::mt19937& random)
-        : c(c), frames(c.held * 3 * c.height * c.width), masks(c.held * c.height * c.width), centre(3 * c.height * c.width),
-          slots(c.batch * c.stack), shift(2 * c.batch), stack(3 * c.stack * c.batch * c.height * c.width),
+        : c(c), frames(c.held * 3 * c.height * c.width), masks(c.held * c.height * c.width),
+          centre(3 * c.height * c.width), slots(c.batch * c.stack), shift(2 * c.batch),
+          stack(3 * c.stack * c.batch * c.height * c.width),
           residual(stack.count / c.stack * (c.stack - 1)), masked(stack.count) {
         for (std::int64_t i = 0; i < centre.count; ++i) centre.data[i] = static_cast<std::uint8_t>(random());
         for (std::int64_t i = 0; i < frames.count; ++i) frames.data[i] = static_cast<std::uint8_t>(random());
