@@ -38,7 +38,7 @@ LAPTOP = RunConfig(
         layer_norm=True,
         centre="picture",
         shift_pixels=4,
-        warmup_fraction=0.15,
+        warmup_fraction=0.1,
         target_encoder=False,
         precision="bfloat16",
     ),
@@ -48,14 +48,14 @@ LAPTOP = RunConfig(
 FAST = dataclasses.replace(
     LAPTOP,
     preset="fast",
-    frames=160_000,
+    frames=240_000,
     checkpoint_every_frames=40_000,
     envs=16,
     env=EnvConfig(image_size=32, supersample=4, action_repeat=4),
     sampling=dataclasses.replace(LAPTOP.sampling, random_frames=4000),
     semore=SemoreConfig(attention_stride=0),
     guide=GuidanceConfig(selective_fraction=0.03),
-    learner=dataclasses.replace(LAPTOP.learner, warmup_fraction=0.1),
+    learner=dataclasses.replace(LAPTOP.learner, warmup_fraction=0.05),
     evaluation=EvaluationConfig(every_frames=20_000),
 )
 """The least time to a policy that sees: a quarter of `laptop`'s pixels, drawn finely and averaged, from many
