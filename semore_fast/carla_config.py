@@ -162,5 +162,6 @@ def _check_external(config: CarlaConfig, envs: int) -> None:
         raise UserError(f"--carla-host names a server twice: {config.host}")
     if len(found) < envs:
         raise UserError(
-            f"--envs {envs} needs as many servers, --carla-host names {len(found)}: only one client may tick a server"
+            f"--envs {envs} needs as many servers, --carla-host names {len(found)}: only one client may tick a server; "
+            f"name more, separated by commas, or give --envs {len(found)}"
         )
