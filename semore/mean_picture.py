@@ -13,8 +13,8 @@ GREY = 128
 class MeanPicture(nn.Module):
     """What inputs are centred on, so that what is always there does not drown what matters (docs/learning.md).
 
-    A network that sees x/255 - 0.5 is given mostly the same picture over and over: of the variance over pixels and
-    samples two thirds are that of the mean picture, which says nothing about any one of them.
+    A network that sees x/255 - 0.5 is given mostly the same picture over and over: six tenths of the variance over
+    pixels and samples are that of the mean picture, which says nothing about any one of them.
     """
 
     mean: Tensor
