@@ -9,7 +9,6 @@ GPU; laptop on one thread without, so that a busy second core changes little.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -21,13 +20,14 @@ import pytest
 from gpu_timing import ON_GPU
 from interleave import report
 from pytest_benchmark.fixture import BenchmarkFixture
+from runs import QUIET, rates
 
+from semore_fast.logging import read_metrics
 from semore_fast.presets import PRESETS
 
 PRESET = "paper" if ON_GPU else "laptop"
 FRAMES = 12_000 if ON_GPU else 3_000
 STARTS = 5
-QUIET = ("--no-tensorboard", "--evaluation.driver-episodes", "0", "--evaluation.videos", "0")
 FEW = ("--evaluation.final-episodes", "2", "--evaluation.every-frames", "1000000")
 
 
@@ -38,8 +38,7 @@ def train(out: Path, *flags: str) -> tuple[float, list[dict[str, Any]]]:
     command = [sys.executable, "-m", "semore_fast.train", "--preset", PRESET, *threads, *QUIET, *FEW, "--out", str(out)]
     done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return started, [row for row in rows if row["kind"] == "train"]
+    return started, [row for row in read_metrics(out / "metrics.jsonl") if row["kind"] == "train"]
 
 
 def spread(name: str, seconds: list[float]) -> dict[str, object]:
@@ -86,11 +85,6 @@ def test_run(benchmark: BenchmarkFixture, tmp_path: Path, agent: str, envs: int)
     sampling, repeat = PRESETS[PRESET].sampling, PRESETS[PRESET].env.action_repeat
     wanted = sampling.updates_per_step * (rows[-1]["step"] * envs - sampling.random_frames / repeat)
     assert abs(rows[-1]["updates"] - wanted) <= 0.05 * wanted + 2 * envs
-    steady = [row for row in rows if row["updates"] and row["updates_per_s"]][1:]
-    shares = {name for name in steady[0] if name.startswith("time/")}
-    figures: dict[str, object] = {
-        name: median(row[name] for row in steady) for name in ("frames_per_s", "updates_per_s")
-    }
-    figures |= {name: median(row[name] for row in steady) for name in sorted(shares)}
-    whole = PRESETS[PRESET].frames / median(row["frames_per_s"] for row in steady)
+    figures = rates(rows)
+    whole = PRESETS[PRESET].frames / figures["frames_per_s"]
     report(benchmark, {"preset": PRESET, **figures, "whole_run_minutes_without_evaluation": whole / 60})

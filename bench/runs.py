@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from semore_fast.logging import read_metrics
 from semore_fast.system import describe_system
 
 QUIET = ("--no-tensorboard", "--evaluation.driver-episodes", "0", "--evaluation.videos", "0")
@@ -34,7 +35,7 @@ def run_together(count: int, flags: list[str], folder: Path) -> dict[str, Any]:
     running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
     statuses = [process.wait() for process in running]
     if any(statuses):
-        raise SystemExit(f"runs ended with {statuses}; their directories are in {folder}")
+        raise SystemExit(f"{count} runs at once ended with statuses {statuses}: {' '.join(flags)}")
     runs = [one_run(place, began) for place in places]
     rates = [run["frames_per_s"] for run in runs]
     return {"at_once": count, "wall_s": round(time.time() - began, 1), "frames_per_s": median(rates), "runs": runs}
@@ -42,14 +43,10 @@ def run_together(count: int, flags: list[str], folder: Path) -> dict[str, Any]:
 
 def one_run(place: Path, began: float) -> dict[str, Any]:
     """When a run did what, and what came of it."""
-    rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
-    learning = [row for row in rows if row["kind"] == "train" and row["updates_per_s"]][1:]
+    rows = read_metrics(place / "metrics.jsonl")
     summary = json.loads((place / "summary.json").read_text())
-    figures = {name: round(median(row[name] for row in learning), 3) for name in ("frames_per_s", "updates_per_s")}
-    shares = sorted(name for name in learning[0] if name.startswith("time/"))
     return {
-        **figures,
-        **{name: round(median(row[name] for row in learning), 4) for name in shares},
+        **{name: round(rate, 4) for name, rate in rates(rows).items()},
         "trained_after_s": round(rows[-1]["time_s"] - began, 1),
         "evaluations": [
             [row["frame"], round(row["time_s"] - began, 1), round(row["episode_return"], 1)]
@@ -59,6 +56,13 @@ def one_run(place: Path, began: float) -> dict[str, Any]:
         "final_return": round(summary["seen"]["episode_return"], 1),
         "gap": None if summary["gap"] is None else round(summary["gap"]["mean"], 1),
     }
+
+
+def rates(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Medians of rates and shares of time over the lines that a run wrote while it learnt, but for the first."""
+    learning = [row for row in rows if row["kind"] == "train" and row["updates_per_s"]][1:]
+    shares = sorted(name for name in learning[0] if name.startswith("time/"))
+    return {name: median(row[name] for row in learning) for name in ("frames_per_s", "updates_per_s", *shares)}
 
 
 def main(target: Path, numbers: list[int], flags: list[str]) -> None:
