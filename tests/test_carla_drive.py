@@ -282,22 +282,6 @@ def test_a_late_collision_is_counted_one_frame_later(drive, control):
     assert sum(late) > 0
 
 
-def test_waking_the_traffic_manager_between_ticks_does_no_harm(drive):
-    """A tick that hangs for a missed signal cannot be brought about; what wakes it can be shown to break nothing."""
-    env = drive("hw", scenario=dataclasses.replace(SCENARIOS["hw"], max_episode_frames=60))
-    env.reset(3)
-    speeds = []
-    for number in range(40):
-        if number % 10 == 5:
-            env._traffic._notify()
-        _, _, terminated, truncated, info = env.step(THROTTLE)
-        speeds.append(np.abs(info["actors"][:, 4]).max())
-        assert not terminated
-        assert not truncated
-    assert min(speeds[20:]) > 1.0
-    env.reset(4)
-
-
 def test_a_tick_without_an_answer_is_a_time_out(drive, control):
     env = drive(timeouts=dataclasses.replace(QUICK, tick_s=0.7))
     env.reset(5)

@@ -66,7 +66,7 @@ class LiveDrive:
         if self._crashed_before:
             # Until a frame without them has come, the client's Traffic Manager asks for them and aborts the process.
             with asking("tick after sweeping", self._settings.timeouts.tick_s):
-                self._connection.world.tick(self._settings.timeouts.tick_s)
+                self._advance_server()
         with asking("get the blueprints", self._settings.timeouts.call_s):
             library = self._connection.world.get_blueprint_library()
         self._wardrobe = Wardrobe(library, self._settings.owner_tag)
@@ -144,17 +144,14 @@ class LiveDrive:
         if self._traffic is not None:
             self._traffic.release_all()
         if self._crew.dismiss_all():
-            with self._watching():
-                self._connection.world.tick(self._settings.timeouts.tick_s)  # their places are free only after it
+            self._advance_server()  # their places are free only after it
         self._cast = None
 
     def _tick(self) -> None:
         """One frame of the server; then the snapshot in everybody's motion."""
-        limit_s = self._settings.timeouts.tick_s
-        world = self._connection.world
-        with self._watching(), asking(f"tick after frame {self._frame}", limit_s):
-            self._frame = world.tick(limit_s)
-        snapshot = world.get_snapshot()
+        with asking(f"tick after frame {self._frame}", self._settings.timeouts.tick_s):
+            self._frame = self._advance_server()
+        snapshot = self._connection.world.get_snapshot()
         if snapshot.frame != self._frame:
             raise CarlaLost(
                 f"ticked frame {self._frame} and got frame {snapshot.frame}: another client ticks this server too; "
@@ -166,8 +163,11 @@ class LiveDrive:
         self._cast.look(snapshot)
         self.counters["frames"] += 1
 
-    def _watching(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self._traffic is None else self._traffic.watching()
+    def _advance_server(self) -> int:
+        """The number of the server's next frame; the Traffic Manager has done its part of it."""
+        with contextlib.nullcontext() if self._traffic is None else self._traffic.watching():
+            frame: int = self._connection.world.tick(self._settings.timeouts.tick_s)
+            return frame
 
     def _settle(self) -> None:
         """Tick until every sensor has delivered its own frame and the ego stands on its wheels; nobody moves."""

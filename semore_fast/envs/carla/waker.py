@@ -2,8 +2,9 @@
 
 `TrafficManagerLocal::SynchronousTick` (0.9.13 to 0.9.16) stores the signal and notifies without the worker's mutex. A
 worker that has looked and not yet fallen asleep misses it; then the worker waits for the next step and `World.tick` for
-this one's end, both for ever. Switching synchronous mode off notifies once more, and the step goes on as if nothing had
-happened. Seen once in thousands of episodes, on a busy machine.
+this one's end, both for ever. Switching synchronous mode off notifies once more, and the step goes on. Seen once in
+thousands of episodes, on a busy machine. A manager that does not hang must not be woken: it then makes a step too many,
+and may abort the process over vehicles that are destroyed meanwhile.
 """
 
 from __future__ import annotations
