@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from semore.agents import Agent
+from semore.optimisers import load_optimiser_state, optimiser_state
 from semore_fast import checkpoint, rng, state_tree
 from semore_fast.capture import Act, Update
 from semore_fast.clock import Every, Rate, SlowDown, TimeBudget, Until
@@ -247,7 +248,7 @@ class Trainer:
             agent, collector = self.parts.agent, self.parts.collector
             trees = {
                 "agent": agent.state_dict(),
-                "optimisers": agent.optimiser_state(),
+                "optimisers": optimiser_state(agent.optimisers),
                 "replay": collector.replay.state_arrays(),
                 "world": collector.state_dict(),
                 "bursts": self._bursts.state_dict(),
@@ -273,7 +274,7 @@ class Trainer:
         trees = {name: state_tree.unflatten(leaves, skeletons[name]) for name, leaves in saved.tensors.items()}
         agent, collector = self.parts.agent, self.parts.collector
         agent.load_state_dict(trees["agent"])
-        agent.load_optimiser_state(trees["optimisers"])
+        load_optimiser_state(agent.optimisers, trees["optimisers"])
         collector.replay.load_state_arrays(trees["replay"])
         collector.load_state_dict(trees["world"])
         if "bursts" in trees:  # runs of before had none

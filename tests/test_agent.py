@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from semore.agents import REPRESENTATIONS
 from semore.config import METHOD_SUMMARIES
+from semore.optimisers import load_optimiser_state, optimiser_state
 from semore_fast.config import AgentName
 
 METHODS = list(REPRESENTATIONS)
@@ -287,11 +288,11 @@ def as_from_a_file(state):
 def test_a_restored_learner_continues_bit_for_bit(name, changes):
     agent, other = small_agent(name, **changes), small_agent(name, **changes)
     update(agent)
-    networks, optimisers = as_from_a_file(agent.state_dict()), as_from_a_file(agent.optimiser_state())
+    networks, optimisers = as_from_a_file(agent.state_dict()), as_from_a_file(optimiser_state(agent.optimisers))
     for parameter in other.parameters():
         parameter.data.add_(1)
     other.load_state_dict(networks)
-    other.load_optimiser_state(optimisers)
+    load_optimiser_state(other.optimisers, optimisers)
     for seed in (5, 6):
         expected, got = update(agent, seed=seed), update(other, seed=seed)
         assert all(torch.equal(expected[key], got[key]) for key in expected)

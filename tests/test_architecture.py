@@ -26,6 +26,7 @@ MAY_USE = {
     "networks": set(),
     "critic": {"networks"},
     "mean_picture": set(),
+    "optimisers": set(),
     "temperature": set(),
     "losses": {"config"},
     "representations": {"batch", "config", "losses", "networks", "ops"},

@@ -18,6 +18,7 @@ from torch import Tensor
 from semore.agents import Agent
 from semore.batch import TensorBatch
 from semore.ops import REFERENCE, FrameStore, Ops
+from semore.optimisers import load_optimiser_state, optimiser_state
 from semore_fast.backend import OPS, choose_ops
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -80,7 +81,7 @@ def errors(ops: Ops, updates: int, nudged: int | None = None) -> Tensor:
     off = wanted = torch.zeros(())
     for update in range(updates):
         agent.load_state_dict(reference.state_dict())
-        agent.load_optimiser_state(deepcopy(reference.optimiser_state()))
+        load_optimiser_state(agent.optimisers, deepcopy(optimiser_state(reference.optimisers)))
         if nudged is not None:
             nudge(agent, updates * nudged + update)
         pairs = list(zip(outcome(agent, update), outcome(reference, update), strict=True))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -133,27 +133,33 @@ class Agent(nn.Module):
         Returns:
             Detached scalars by name.
         """
-        views = self.representation.observation_views
-        if self.mean_picture is not None:
-            self.mean_picture.observe(batch.store.frames.index_select(0, batch.slots[:, self.spec.stack - 1]))
+        self._observe(batch)
         with self._autocast():
             observation = self.representation.encode(self._views(batch, draws), self.target_representation)
             target, following = self._bootstrap(batch, draws)
-        context = UpdateContext(
-            batch=repeated(batch, views),
-            draws=draws,
-            observation=observation,
-            following=following,
-            target=self.target_representation,
-            extra_views=self._extra_views(batch, draws),
-        )
-        metrics = self._update_critic(context, target.repeat(views))
+        metrics = self._update_critic(self._context(batch, draws, observation, following), target)
         if train_actor:
             metrics |= self._update_actor(observation, draws)
         if move_targets:
             self._move_targets()
         self.representation.after_update()
         return metrics
+
+    def _observe(self, batch: TensorBatch) -> None:
+        if self.mean_picture is not None:
+            self.mean_picture.observe(batch.store.frames.index_select(0, batch.slots[:, self.spec.stack - 1]))
+
+    def _context(
+        self, batch: TensorBatch, draws: Draws, observation: Encoded, following: Encoded | None
+    ) -> UpdateContext:
+        return UpdateContext(
+            batch=repeated(batch, self.representation.observation_views),
+            draws=draws,
+            observation=observation,
+            following=following,
+            target=self.target_representation,
+            extra_views=self._extra_views(batch, draws),
+        )
 
     def _views(self, batch: TensorBatch, draws: Draws) -> Inputs:
         """The observation under each view's shift, views stacked along the batch."""
@@ -181,9 +187,18 @@ class Agent(nn.Module):
         With one-step returns the next observation is the bootstrap observation, so its encoding (and its shift) is
         shared; with longer ones the next observation is encoded under the observation's own shift.
         """
-        stack, n_step = self.spec.stack, self.spec.n_step
-        last = batch.slots[:, n_step : n_step + stack]
-        targets, online = [], None
+        target, online = self._target(batch, draws)
+        if not self.representation.needs_following:
+            return target, None
+        if self.spec.n_step == 1:
+            return target, online
+        return target, self._following(batch, draws.observation_shift[0])
+
+    def _target(self, batch: TensorBatch, draws: Draws) -> tuple[Tensor, Encoded]:
+        """The critic's target [B], and the last view's online encoding of the bootstrap observation."""
+        n_step = self.spec.n_step
+        last = batch.slots[:, n_step : n_step + self.spec.stack]
+        targets = []
         for shift, noise in zip(draws.bootstrap_shift, draws.bootstrap_noise, strict=True):
             inputs = self._prepare(batch.store, last, shift)
             online = self.representation.encode(inputs)
@@ -191,29 +206,35 @@ class Agent(nn.Module):
             sample = self.actor(online.maps, noise)
             value = self.target_critic(slow.feature, sample.action).amin(0)
             targets.append(value - self.temperature.value() * sample.log_prob)
-        target = batch.nstep_return + batch.bootstrap_discount * torch.stack(targets).mean(0)
-        if not self.representation.needs_following:
-            return target, None
-        if n_step == 1:
-            return target, online
-        following = self._prepare(batch.store, batch.slots[:, 1 : stack + 1], draws.observation_shift[0])
-        return target, self.representation.encode(following)
+        return batch.nstep_return + batch.bootstrap_discount * torch.stack(targets).mean(0), online
+
+    def _following(self, batch: TensorBatch, shift: Tensor) -> Encoded:
+        """The next observation, one step on, encoded online."""
+        return self.representation.encode(self._prepare(batch.store, batch.slots[:, 1 : self.spec.stack + 1], shift))
 
     def _update_critic(self, context: UpdateContext, target: Tensor) -> dict[str, Tensor]:
         """Eq 12: the critic's loss and the auxiliary losses in one backward pass."""
-        intrinsic = self.representation.intrinsic_reward(context)
-        if intrinsic is not None:
-            target = target + intrinsic
+        target = self._with_intrinsic(context, target)
         with self._autocast():
             outputs = self.critic.outputs(context.observation.feature, context.batch.action)
-            losses = {"critic": self.critic.loss(outputs, target)}
-            losses |= self.representation.auxiliary_losses(context)
-        optimiser = self.optimisers["critic"]
-        optimiser.zero_grad(set_to_none=True)
+            losses = {"critic": self.critic.loss(outputs, target)} | self.representation.auxiliary_losses(context)
+        return self._descend("critic", losses) | self._q_figures(outputs, target)
+
+    def _with_intrinsic(self, context: UpdateContext, target: Tensor) -> Tensor:
+        """The target [B] for every view [views B], with what the representation adds to the reward."""
+        target = target.repeat(self.representation.observation_views)
+        intrinsic = self.representation.intrinsic_reward(context)
+        return target if intrinsic is None else target + intrinsic
+
+    def _q_figures(self, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return {"q/mean": self.critic.values(outputs.detach()).mean(), "q/target": target.mean()}
+
+    def _descend(self, optimiser: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Steps one optimiser on the sum of the losses."""
+        self.optimisers[optimiser].zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
-        optimiser.step()
-        metrics = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
-        return metrics | {"q/mean": self.critic.values(outputs.detach()).mean(), "q/target": target.mean()}
+        self.optimisers[optimiser].step()
+        return {f"loss/{name}": loss.detach() for name, loss in losses.items()}
 
     def _update_actor(self, observation: Encoded, draws: Draws) -> dict[str, Tensor]:
         """Eq 11 on the shared, detached features; then the temperature."""
@@ -251,29 +272,10 @@ class Agent(nn.Module):
         scale = 1 + fraction * (self.config.final_learning_rate_fraction - 1)
         if fraction < self.config.warmup_fraction:
             scale *= fraction / self.config.warmup_fraction
-        for name in ("critic", "actor"):
-            for group in self.optimisers[name].param_groups:
-                group["lr"].fill_(self.config.learning_rate * scale)
-
-    def optimiser_state(self) -> dict[str, Any]:
-        """Every optimiser's state by name; the networks' is `state_dict()`."""
-        return {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
-
-    def load_optimiser_state(self, state: Mapping[str, Any]) -> None:
-        """Continues from `optimiser_state`.
-
-        A saved moment comes back contiguous while its parameter may be channels_last; fused Adam pairs elements by
-        position in memory, so each moment takes its parameter's layout again.
-        """
         for name, optimiser in self.optimisers.items():
-            rates = [group["lr"] for group in optimiser.param_groups]
-            optimiser.load_state_dict(state[name])
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate.fill_(group["lr"])
-            for parameter, moments in optimiser.state.items():
-                for key, value in moments.items():
-                    if isinstance(value, Tensor) and value.shape == parameter.shape:
-                        moments[key] = torch.empty_like(parameter).copy_(value)
+            if name != "temperature":
+                for group in optimiser.param_groups:
+                    group["lr"].fill_(self.config.learning_rate * scale)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
