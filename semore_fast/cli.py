@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -28,16 +29,23 @@ def parse_run(argv: Sequence[str], description: str) -> tuple[RunConfig, str]:
     Raises:
         UserError: an unknown preset or an impossible value. Other bad flags end the process with status 2.
     """
-    preset, reason = _preset(argv)
+    flags = dict(zip(argv, [*argv[1:], ""], strict=True))
+    flags |= dict(item.split("=", 1) for item in argv if item.startswith("--") and "=" in item)
+    preset, reason = _preset(flags)
+    default = PRESETS[preset]
+    if flags.get("--sim") == "carla" and default.envs > 1:
+        default = dataclasses.replace(default, envs=1)
+        if "--envs" not in flags:
+            reason += (
+                f"; one environment instead of {PRESETS[preset].envs}: each --envs takes a CARLA server of its own"
+            )
     rest = [flag for flag in argv if flag not in (PRINT_CONFIG, FLAG_OFF)]
-    config = tyro.cli(RunConfig, args=rest, default=PRESETS[preset], description=description, prog=_program())
+    config = tyro.cli(RunConfig, args=rest, default=default, description=description, prog=_program())
     check(config)
     return config, reason
 
 
-def _preset(argv: Sequence[str]) -> tuple[str, str]:
-    flags = dict(zip(argv, [*argv[1:], ""], strict=True))
-    flags |= dict(item.split("=", 1) for item in argv if item.startswith("--") and "=" in item)
+def _preset(flags: Mapping[str, str]) -> tuple[str, str]:
     if "--preset" in flags:
         name = flags["--preset"]
         if name not in PRESETS:

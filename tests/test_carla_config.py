@@ -18,12 +18,28 @@ from semore_fast.envs.carla.ports import Ports, PortsOf
 from semore_fast.envs.carla.servers import ExternalServer, Own
 from semore_fast.envs.presets import JW
 from semore_fast.errors import UserError
+from semore_fast.presets import PRESETS
 from semore_fast.rundir import RunDirectory
 from semore_fast.session import MAY_DIFFER
 
 
 def parse(*flags: str) -> RunConfig:
     return parse_run(["--preset", "laptop", *flags], "")[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "envs", "told"),
+    [
+        ("--sim carla", 1, True),
+        ("--sim=carla", 1, True),
+        ("--sim carla --envs 2 --carla-host a,b", 2, False),
+        ("--sim embedded", PRESETS["fast"].envs, False),
+    ],
+)
+def test_a_preset_s_many_environments_are_not_for_carla(flags: str, envs: int, told: bool) -> None:
+    config, reason = parse_run(["--preset", "fast", *flags.split()], "")
+    assert config.envs == envs
+    assert ("one environment instead of" in reason) == told
 
 
 @pytest.fixture
