@@ -6,7 +6,7 @@
 takes, in that precision; *published*: as bfloat16, in the order of published agents (`published_order.py`); *graphs*:
 bfloat16 replayed as CUDA graphs, where there is a GPU. Same method, same batch, same draws. Equality comes first: the
 losses of a first update agree with the definition's, to 0.1 % in float32 and 5 % in bfloat16 (tests hold each operation
-to tighter bounds). Preset paper on a GPU; laptop and one thread without.
+to tighter bounds). Preset paper on a GPU; laptop on one thread without, and two methods at paper's sizes, batch 32.
 """
 
 from __future__ import annotations
@@ -32,21 +32,26 @@ from semore_fast.presets import PRESETS
 from semore_fast.sweeping.estimate import noise_batch
 
 PRESET = "paper" if ON_GPU else "laptop"
+CASES = [(PRESET, PRESETS[PRESET].sampling.batch_size, method) for method in REPRESENTATIONS]
+if not ON_GPU:
+    CASES += [("paper", 32, "sac"), ("paper", 32, "semore")]
 ROUNDS = 30 if ON_GPU else 8
 NEAR = {"float32": 1e-3, "bfloat16": 0.05, "published": 0.05, "graphs": 0.05}
 
 
-def config_of(method: str, precision: str) -> RunConfig:
-    base = PRESETS[PRESET]
-    learner = dataclasses.replace(base.learner, precision=precision)
-    return dataclasses.replace(base, agent=method, learner=learner)  # type: ignore[arg-type]
+def config_of(preset: str, batch: int, method: str) -> RunConfig:
+    base = PRESETS[preset]
+    sampling = dataclasses.replace(base.sampling, batch_size=batch)
+    return dataclasses.replace(base, agent=method, sampling=sampling)  # type: ignore[arg-type]
 
 
 class Learner:
     """A learner that updates twice a call, once with each cadence."""
 
-    def __init__(self, method: str, contestant: str) -> None:
-        config = config_of(method, "float32" if contestant in ("definition", "float32") else "bfloat16")
+    def __init__(self, config: RunConfig, contestant: str) -> None:
+        precision = "float32" if contestant in ("definition", "float32") else "bfloat16"
+        learner = dataclasses.replace(config.learner, precision=precision)  # type: ignore[arg-type]
+        config = dataclasses.replace(config, learner=learner)
         torch.manual_seed(0)
         ops = choose_ops("reference" if contestant == "definition" else "auto", DEVICE)[0]
         with published_order() if contestant == "published" else nullcontext():
@@ -68,13 +73,14 @@ class Learner:
             torch.cuda.synchronize()
 
 
-@pytest.mark.parametrize("method", REPRESENTATIONS)
+@pytest.mark.parametrize(("preset", "batch", "method"), CASES)
 @pytest.mark.benchmark(group="update")
-def test_update(benchmark: BenchmarkFixture, method: str) -> None:
+def test_update(benchmark: BenchmarkFixture, preset: str, batch: int, method: str) -> None:
     if not ON_GPU:
         torch.set_num_threads(1)
     names = ("definition", "float32", "published", "bfloat16", *(("graphs",) if ON_GPU else ()))
-    learners = {name: Learner(method, name) for name in names}
+    config = config_of(preset, batch, method)
+    learners = {name: Learner(config, name) for name in names}
     losses = {name: learner.first_losses() for name, learner in learners.items()}
     for name, near in NEAR.items():
         for key in ("loss/critic", "q/target") if name in losses else ():
@@ -84,7 +90,7 @@ def test_update(benchmark: BenchmarkFixture, method: str) -> None:
             learner()
     spent = alternate(dict(learners), ROUNDS)
     benchmark.pedantic(learners[names[-1]], rounds=1)
-    figures: dict[str, object] = {"preset": PRESET, "batch": PRESETS[PRESET].sampling.batch_size}
+    figures: dict[str, object] = {"preset": preset, "batch": batch}
     for name, seconds in spent.items():
         low, middle, high = quantiles(seconds, n=4)
         figures |= {f"{name}_ms": 500 * middle, f"{name}_quartiles_ms": [round(500 * low, 2), round(500 * high, 2)]}

@@ -1,4 +1,5 @@
-"""How time grows: an update with batch and picture, a decision with environments, a minibatch with the buffer.
+"""How time grows: an update with batch and picture, the interaction with its positions, a decision with environments, a
+minibatch with the buffer.
 
     python bench/growth.py OUT.json OUT.png
 
@@ -34,8 +35,9 @@ from semore_fast.sweeping.estimate import noise_batch
 from semore_fast.system import describe_system
 
 BASE = PRESETS["paper" if ON_GPU else "laptop"]
-BATCHES = (32, 64, 128, 256, 512, 1024) if ON_GPU else (16, 32, 64, 128, 256)
-SIDES = (64, 96, 128, 192, 256) if ON_GPU else (48, 64, 96, 128)
+BATCHES = (32, 64, 128, 256, 512, 1024)
+SIDES = (64, 96, 128, 192, 256) if ON_GPU else (32, 64, 96, 128, 192, 256)
+POSITIONS = (9, 49, 196, 400, 784)
 ENVS = (1, 2, 4, 8, 16, 32, 64)
 FRAMES = (1_000, 10_000, 100_000, 1_000_000)
 ROUNDS = 7
@@ -70,6 +72,19 @@ def update(batch: int, side: int) -> float:
         agent.update(sample, draws, False, False)
 
     return middle(both) / 2
+
+
+def interaction(positions: int) -> float:
+    """Forward and backward, the streams' maps having so many positions."""
+    ops, batch, width = choose_ops("auto", DEVICE)[0], BASE.sampling.batch_size, BASE.semore.attention_channels
+    dtype = torch.bfloat16 if BASE.learner.precision == "bfloat16" else torch.float32
+    taken = [torch.randn(batch, positions, width, device=DEVICE, dtype=dtype, requires_grad=True) for _ in range(4)]
+
+    def both() -> None:
+        semantic, motion = ops.interaction(*taken)
+        torch.autograd.grad((semantic.sum() + motion.sum()), taken)
+
+    return middle(both)
 
 
 def decision(envs: int) -> float:
@@ -107,25 +122,26 @@ def curve(points: Sequence[int], seconds: Callable[[int], float]) -> dict[str, l
 
 
 def measure() -> dict[str, Any]:
-    """All four curves."""
+    """All curves."""
     size, side = BASE.sampling.batch_size, BASE.env.image_size
     return {
         "update, by batch": curve(BATCHES, lambda batch: update(batch, side)),
         "update, by side of the picture": curve(SIDES, lambda pixels: update(size, pixels)),
+        "interaction, by positions": curve(POSITIONS, interaction),
         "decision, by environments": curve(ENVS, decision),
         "minibatch, by frames in the buffer": curve(FRAMES, minibatch),
     }
 
 
 def draw(curves: dict[str, Any], path: Path) -> None:
-    """Four small plots, both axes logarithmic, with a line of growth in proportion (by area for pictures)."""
+    """A small plot each, both axes logarithmic, with a line of growth in proportion (or squared, see `power`)."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 4, figsize=(14, 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, 5, figsize=(17, 3.4), layout="constrained")
     for axis, (name, made) in zip(axes, curves.items(), strict=True):
         at, spent = np.array(made["at"], float), np.array(made["ms"])
-        power = 2 if "side" in name else 1
+        power = 2 if "side" in name or "positions" in name else 1
         if "buffer" not in name:
             axis.plot(at, spent[-1] * (at / at[-1]) ** power, "--", color="0.6", label="in proportion")
         axis.plot(at, spent, "o-", color="tab:blue", label="measured")

@@ -63,7 +63,7 @@ def one_minibatch(
         acting = representation.encode(
             agent._prepare(batch.store, batch.slots[:, : agent.spec.stack], draws.observation_shift[0])
         )
-        target, following = agent._bootstrap(batch, draws)
+        target, following = agent._bootstrap(batch, draws, follow=True)
         silent = torch.zeros_like(batch.action)
         actions = [agent.actor(tuple(m.detach() for m in e.maps), silent).mean for e in (steered, acting)]
         values = [agent.critic(e.feature, batch.action) for e in (steered, acting)]

@@ -48,7 +48,7 @@ class PublishedOrder(Agent):
                 return self.representation.encode(inputs, self.target_representation)
 
         with self._autocast(), torch.no_grad():
-            target, _ = self._target(batch, draws)
+            target, _ = self._bootstrap(batch, draws, follow=False)
         metrics = self._update_value(self._context(batch, draws, encode(), None), target)
         if train_actor:
             with torch.no_grad():
@@ -74,7 +74,8 @@ class PublishedOrder(Agent):
             if self.representation.needs_following:
                 shift = draws.bootstrap_shift if self.spec.n_step == 1 else draws.observation_shift
                 with torch.no_grad():
-                    following = self._following(batch, shift[0])
+                    inputs = self._prepare(batch.store, batch.slots[:, 1 : self.spec.stack + 1], shift[-1])
+                    following = self.representation.encode(inputs)
             losses = self.representation.auxiliary_losses(self._context(batch, draws, observation, following))
         return self._descend("auxiliary", losses)
 

@@ -141,7 +141,8 @@ class RunConfig:
     """The simulator: embedded is semore-fast's own, carla drives on CARLA servers (docs/carla.md)."""
     preset: PresetName = "paper"
     """Where the other settings start from: paper (128 px, batch 128, 110 000 frames), dmr (its published values),
-    laptop (64 px, small networks) or fast (32 px, 16 environments). Default: paper with a GPU, laptop without."""
+    laptop (32 px, small networks, 16 environments) or fast (half as long again). Default: paper with a GPU, laptop
+    without."""
     frames: int = 110_000
     """Simulator frames to train for."""
     seed: int = 1

@@ -34,7 +34,8 @@ class Recorder(PixelRepresentation):
         self.context: UpdateContext | None = None
 
     def prepare(self, store, slots, dtype, shift=None, has_mask=None):
-        self.times.append(tuple(store.frames[slots[0], 0, 0, 0].tolist()))
+        first_of_each = slots[::BATCH]
+        self.times += [tuple(store.frames[one, 0, 0, 0].tolist()) for one in first_of_each]
         return super().prepare(store, slots, dtype, shift, has_mask)
 
     def auxiliary_losses(self, context):

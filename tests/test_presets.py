@@ -26,8 +26,8 @@ def test_a_preset_can_be_run_saved_and_read(name: str) -> None:
 
 @pytest.mark.parametrize("method", METHOD_SUMMARIES)
 def test_every_method_fits_the_smallest_pictures(method: str) -> None:
-    """Crops and margins included: `fast` has 32 pixels."""
-    config = dataclasses.replace(PRESETS["fast"], agent=method)  # type: ignore[arg-type]
+    """Crops and margins included: `laptop` has 32 pixels."""
+    config = dataclasses.replace(PRESETS["laptop"], agent=method)  # type: ignore[arg-type]
     agent = build_agent(config, torch.device("cpu"), REFERENCE)
     frames = torch.randint(0, 256, (2, 3, 3, config.env.image_size, config.env.image_size), dtype=torch.uint8)
     assert agent.act(frames, None).shape == (2, 2)

@@ -136,7 +136,7 @@ class Agent(nn.Module):
         self._observe(batch)
         with self._autocast():
             observation = self.representation.encode(self._views(batch, draws), self.target_representation)
-            target, following = self._bootstrap(batch, draws)
+            target, following = self._bootstrap(batch, draws, self.representation.needs_following)
         metrics = self._update_critic(self._context(batch, draws, observation, following), target)
         if train_actor:
             metrics |= self._update_actor(observation, draws)
@@ -181,36 +181,28 @@ class Agent(nn.Module):
         return self.representation.prepare(store, slots, self.dtype, shift_or_none, has_mask)
 
     @torch.no_grad()
-    def _bootstrap(self, batch: TensorBatch, draws: Draws) -> tuple[Tensor, Encoded | None]:
-        """The critic's target [B], averaged over views, and the next observation's encoding where it is needed.
+    def _bootstrap(self, batch: TensorBatch, draws: Draws, follow: bool) -> tuple[Tensor, Encoded | None]:
+        """The critic's target [B], averaged over views, and the next observation's encoding where it is wanted.
 
-        With one-step returns the next observation is the bootstrap observation, so its encoding (and its shift) is
-        shared; with longer ones the next observation is encoded under the observation's own shift.
+        All of it is encoded at once. With one-step returns the next observation is the bootstrap observation, so
+        its encoding (and its shift) is shared; with longer ones it comes last, under the observation's own shift.
         """
-        target, online = self._target(batch, draws)
-        if not self.representation.needs_following:
-            return target, None
-        if self.spec.n_step == 1:
-            return target, online
-        return target, self._following(batch, draws.observation_shift[0])
-
-    def _target(self, batch: TensorBatch, draws: Draws) -> tuple[Tensor, Encoded]:
-        """The critic's target [B], and the last view's online encoding of the bootstrap observation."""
-        n_step = self.spec.n_step
-        last = batch.slots[:, n_step : n_step + self.spec.stack]
-        targets = []
-        for shift, noise in zip(draws.bootstrap_shift, draws.bootstrap_noise, strict=True):
-            inputs = self._prepare(batch.store, last, shift)
-            online = self.representation.encode(inputs)
-            slow = self.target_representation.encode(inputs) if self.config.target_encoder else online
-            sample = self.actor(online.maps, noise)
-            value = self.target_critic(slow.feature, sample.action).amin(0)
-            targets.append(value - self.temperature.value() * sample.log_prob)
-        return batch.nstep_return + batch.bootstrap_discount * torch.stack(targets).mean(0), online
-
-    def _following(self, batch: TensorBatch, shift: Tensor) -> Encoded:
-        """The next observation, one step on, encoded online."""
-        return self.representation.encode(self._prepare(batch.store, batch.slots[:, 1 : self.spec.stack + 1], shift))
+        stack, n_step = self.spec.stack, self.spec.n_step
+        slots = batch.slots[:, n_step : n_step + stack].repeat(len(draws.bootstrap_shift), 1)
+        shift, bootstrapped = draws.bootstrap_shift.flatten(0, 1), slice(len(slots))
+        if follow and n_step > 1:
+            slots = torch.cat((slots, batch.slots[:, 1 : stack + 1]))
+            shift = torch.cat((shift, draws.observation_shift[0]))
+        inputs = self._prepare(batch.store, slots, shift)
+        encoded = self.representation.encode(inputs)
+        online = slow = encoded.rows(bootstrapped)
+        if self.config.target_encoder:
+            slow = self.target_representation.encode(inputs.rows(bootstrapped))
+        sample = self.actor(online.maps, draws.bootstrap_noise.flatten(0, 1))
+        value = self.target_critic(slow.feature, sample.action).amin(0) - self.temperature.value() * sample.log_prob
+        value = value.unflatten(0, (-1, len(batch.slots))).mean(0)
+        following = encoded.rows(slice(-len(batch.slots), None)) if follow else None
+        return batch.nstep_return + batch.bootstrap_discount * value, following
 
     def _update_critic(self, context: UpdateContext, target: Tensor) -> dict[str, Tensor]:
         """Eq 12: the critic's loss and the auxiliary losses in one backward pass."""

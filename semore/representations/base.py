@@ -51,6 +51,13 @@ class Inputs:
     has_mask: Tensor | None = None
     """bool [B]."""
 
+    def rows(self, which: slice) -> Inputs:
+        """Those of some samples."""
+        parts = (self.stack, self.residual, self.masked, self.has_mask)
+        stack, residual, masked, has_mask = (None if part is None else part[which] for part in parts)
+        assert stack is not None
+        return Inputs(stack=stack, residual=residual, masked=masked, has_mask=has_mask)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
@@ -61,7 +68,12 @@ class Encoded:
     feature: Tensor
     """[B, feature_dim of the representation], what critic and auxiliary heads read."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """Whatever this representation's auxiliary losses need again."""
+    """Whatever this representation's auxiliary losses need again, each [B, ...]."""
+
+    def rows(self, which: slice) -> Encoded:
+        """Those of some samples."""
+        extras = {name: extra[which] for name, extra in self.extras.items()}
+        return Encoded(maps=tuple(m[which] for m in self.maps), feature=self.feature[which], extras=extras)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
