@@ -17,6 +17,7 @@ from semore.ops import Ops
 from semore.replay_types import Replay, ReplaySpec
 from semore.representations import ObservationSpec
 from semore_fast import checkpoint
+from semore_fast.arithmetic import set_arithmetic
 from semore_fast.backend import choose_ops
 from semore_fast.capture import choose_calls
 from semore_fast.collector import Collector
@@ -47,6 +48,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     threads = Threads(config.threads, device, progress.note)
     threads.check()
     ops, choices = choose_ops(config.kernels, device)
+    arithmetic = set_arithmetic(config.learner.precision, device)
     agent = build_agent(config, device, ops)
     spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
     progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
@@ -61,6 +63,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     chosen = {
         "updates": how,
         "device": f"{device.type}, {threads.count} threads",
+        "arithmetic": arithmetic,
         "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
         "replay": f"{replay_reason}; {feed.reason}",
         "guidance": guidance_reason,

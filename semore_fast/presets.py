@@ -7,7 +7,7 @@ import dataclasses
 from semore.config import AgentConfig, SemoreConfig
 from semore_fast.config import EnvConfig, EvaluationConfig, GuidanceConfig, ReplayConfig, RunConfig
 
-PAPER = RunConfig()
+PAPER = RunConfig(learner=AgentConfig(precision="bfloat16"))
 """The paper's protocol; what it leaves open follows pixel SAC (README, "Paper says / we assume / why")."""
 
 DMR = RunConfig(
