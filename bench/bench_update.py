@@ -24,7 +24,6 @@ from published_order import published_order
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from semore.agents import REPRESENTATIONS, Agent
-from semore_fast.arithmetic import set_arithmetic
 from semore_fast.backend import choose_ops
 from semore_fast.building import build_agent
 from semore_fast.capture import CudaRecorder, RecordedUpdate
@@ -55,7 +54,6 @@ class Learner:
         config = dataclasses.replace(config, learner=learner)
         torch.manual_seed(0)
         ops = choose_ops("reference" if contestant == "definition" else "auto", DEVICE)[0]
-        set_arithmetic(precision, DEVICE)
         with published_order() if contestant == "published" else nullcontext():
             self.agent: Agent = build_agent(config, DEVICE, ops)
         self.update: Callable[..., dict[str, torch.Tensor]] = self.agent.update

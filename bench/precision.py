@@ -1,9 +1,10 @@
-"""Which layers bfloat16 hurts: gradients of one update against float32's, and its time, by what is left in float32.
+"""What bfloat16 costs and brings: errors of gradients and times by what is left in float32; times by instruction set.
 
     python bench/precision.py OUT.json [flags of train]
 
 A learner that has taken some updates in float32 takes one more in each mix; weights are float32 in all of them. The
-error is the gradients' difference from float32's, relative to these in the Euclidean norm.
+error is the gradients' difference from float32's, relative to these in the Euclidean norm. Then `sac` in both precisions,
+oneDNN held to older instruction sets in processes of their own.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,6 +26,7 @@ from interleave import alternate
 from torch import Tensor
 
 from semore.agents import Agent
+from semore.batch import Draws, TensorBatch
 from semore.networks import Heads, Predictor, Trunk
 from semore_fast.allocator import reexec_with_tuned_allocator
 from semore_fast.backend import choose_ops
@@ -33,6 +38,7 @@ from semore_fast.system import describe_system
 
 CPU = torch.device("cpu")
 BEFORE, ROUNDS = 100, 15
+INSTRUCTIONS = ("AVX512_CORE_BF16", "AVX512_CORE", "AVX2")
 MIXES = {
     "bfloat16 everywhere": (),
     "critic and policy in float32": ("critic", "policy"),
@@ -115,10 +121,7 @@ def measure(config: RunConfig) -> dict[str, Any]:
     agents = {name: mixed(in_precision("bfloat16"), kept) for name, kept in MIXES.items()}
     found = {name: errors(after_one(agent), wanted) for name, agent in agents.items()}
 
-    def two(agent: Agent) -> Callable[[], None]:
-        return lambda: [agent.update(batch, draws, due, due) for due in (True, False)] and None
-
-    spent = alternate({name: two(agent) for name, agent in agents.items()}, ROUNDS)
+    spent = alternate({name: partial(update_twice, agent, batch, draws) for name, agent in agents.items()}, ROUNDS)
     first = spent["bfloat16 everywhere"]
     times = {
         name: {
@@ -130,17 +133,55 @@ def measure(config: RunConfig) -> dict[str, Any]:
     return {name: {"gradient_error": found[name], **times[name]} for name in agents}
 
 
-def main(target: Path, flags: list[str]) -> None:
+def both_precisions(flags: list[str]) -> dict[str, float]:
+    """Milliseconds of an update of `sac`, and how many times as long bfloat16 takes."""
+    config, _ = parse_run(["--device", "cpu", *flags, "--agent", "sac"], "")
+    calls: dict[str, Callable[[], object]] = {}
+    for name in ("float32", "bfloat16"):
+        agent = mixed(dataclasses.replace(config, learner=dataclasses.replace(config.learner, precision=name)), ())  # type: ignore[arg-type]
+        generator = torch.Generator().manual_seed(0)
+        batch = noise_batch(config, generator, CPU)
+        draws = agent.draw(config.sampling.batch_size, generator)
+        calls[name] = partial(update_twice, agent, batch, draws)
+    spent = alternate(calls, ROUNDS)
+    ratio = median(b / f for b, f in zip(spent["bfloat16"], spent["float32"], strict=True))
+    return {**{f"{name}_ms": round(500 * median(s), 2) for name, s in spent.items()}, "times_as_long": round(ratio, 2)}
+
+
+def update_twice(agent: Agent, batch: TensorBatch, draws: Draws) -> None:
+    """Once with each cadence."""
+    for due in (True, False):
+        agent.update(batch, draws, due, due)
+
+
+def by_instructions(flags: list[str]) -> dict[str, Any]:
+    """`both_precisions` under each of `INSTRUCTIONS`."""
+    found = {}
+    for name in INSTRUCTIONS:
+        command = [sys.executable, __file__, "-", *flags]
+        done = subprocess.run(
+            command, env={**os.environ, "ONEDNN_MAX_CPU_ISA": name}, stdout=subprocess.PIPE, text=True, check=True
+        )
+        found[name] = json.loads(done.stdout.splitlines()[-1])
+        print(name, found[name], flush=True)
+    return found
+
+
+def main(target: str, flags: list[str]) -> None:
     torch.set_num_threads(1)
+    if target == "-":  # one of `by_instructions`
+        print(json.dumps(both_precisions(flags)))
+        return
     rows = {}
     for agent in ("sac", "semore"):
         config, _ = parse_run(["--device", "cpu", *flags, "--agent", agent], "")
         rows[agent] = measure(config)
         print(agent, json.dumps(rows[agent], indent=1))
-    result = {"system": describe_system(), "command": " ".join(sys.argv), "rows": rows}
-    target.write_text(json.dumps(result, indent=1) + "\n")
+    older = by_instructions(flags)
+    result = {"system": describe_system(), "command": " ".join(sys.argv), "rows": rows, "instructions": older}
+    Path(target).write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     reexec_with_tuned_allocator(sys.argv[1:])
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(sys.argv[1], sys.argv[2:])

@@ -149,11 +149,11 @@ def measure(flags: list[str]) -> dict[str, Any]:
             "agent": config.agent,
             "batch": size,
             "pixels": config.env.image_size,
-            "precision": config.learner.precision,
+            "precision": agent.config.precision,
             "kernels": {name: choice.backend for name, choice in choices.items()},
             "threads": torch.get_num_threads(),
         },
-        "ceilings": {**ceilings(), f"matmul_{config.learner.precision}_gflop_per_s": matmul_gflop_per_s(agent.dtype)},
+        "ceilings": {**ceilings(), f"matmul_{agent.config.precision}_gflop_per_s": matmul_gflop_per_s(agent.dtype)},
         "stages": rows,
     }
 

@@ -63,8 +63,9 @@ class AgentConfig:
     """Updates between actor updates."""
     target_every: int = 2
     """Updates between target updates."""
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Arithmetic of trunks and linear layers; parameters stay float32. tf32: a GPU's faster, coarser float32."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "float32"
+    """Arithmetic of trunks and linear layers; parameters stay float32. tf32 is a GPU's faster, coarser float32. auto:
+    bfloat16 where the device has instructions for it, else float32."""
 
 
 Similarity = Literal["ssim", "cosine", "mse"]

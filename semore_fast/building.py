@@ -17,7 +17,7 @@ from semore.ops import Ops
 from semore.replay_types import Replay, ReplaySpec
 from semore.representations import ObservationSpec
 from semore_fast import checkpoint
-from semore_fast.arithmetic import set_arithmetic
+from semore_fast.arithmetic import choose_arithmetic, set_tf32
 from semore_fast.backend import choose_ops
 from semore_fast.capture import choose_calls
 from semore_fast.collector import Collector
@@ -48,7 +48,6 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     threads = Threads(config.threads, device, progress.note)
     threads.check()
     ops, choices = choose_ops(config.kernels, device)
-    arithmetic = set_arithmetic(config.learner.precision, device)
     agent = build_agent(config, device, ops)
     spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
     progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
@@ -63,7 +62,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     chosen = {
         "updates": how,
         "device": f"{device.type}, {threads.count} threads",
-        "arithmetic": arithmetic,
+        "arithmetic": choose_arithmetic(config.learner.precision, device)[1],
         "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
         "replay": f"{replay_reason}; {feed.reason}",
         "guidance": guidance_reason,
@@ -139,16 +138,19 @@ def open_logs(
 
 
 def build_agent(config: RunConfig, device: torch.device, ops: Ops) -> Agent:
-    """The learner of a run.
+    """The learner of a run, and how this process computes with it.
 
     Raises:
-        UserError: the settings do not fit together.
+        UserError: the settings do not fit together, or not the device.
     """
+    precision, _ = choose_arithmetic(config.learner.precision, device)
+    set_tf32(precision, device)
+    learner = dataclasses.replace(config.learner, precision=precision)
     spec = ObservationSpec(
         image_size=config.env.image_size, stack=STACK, n_step=config.sampling.n_step, action_dim=ACTION_DIM
     )
     try:
-        return make_agent(config.agent, config.learner, spec, ops, device, config.semore)
+        return make_agent(config.agent, learner, spec, ops, device, config.semore)
     except ValueError as error:
         raise UserError(f"--agent {config.agent}: {error}") from error
 

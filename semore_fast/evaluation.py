@@ -9,7 +9,6 @@ from typing import Any
 
 from semore.agents import Agent
 from semore_fast import checkpoint, state_tree
-from semore_fast.arithmetic import set_arithmetic
 from semore_fast.backend import choose_device, choose_ops
 from semore_fast.building import build_agent
 from semore_fast.carla_config import CarlaConfig, check_carla, require_carla
@@ -47,8 +46,8 @@ def load_agent(run: RunDirectory, config: RunConfig, device: str) -> tuple[Agent
         print(notice)
     target = choose_device(device)
     ops, _ = choose_ops("auto", target)
-    if target.type == "cuda":  # a run trained with TF32 may be measured on a CPU
-        set_arithmetic(config.learner.precision, target)
+    if target.type == "cpu" and config.learner.precision == "tf32":  # learnt on a GPU
+        config = dataclasses.replace(config, learner=dataclasses.replace(config.learner, precision="float32"))
     agent = build_agent(config, target, ops)
     agent.load_state_dict(state_tree.unflatten(saved.tensors["agent"], saved.meta["skeletons"]["agent"]))
     return agent, saved.step

@@ -7,7 +7,7 @@ import dataclasses
 from semore.config import AgentConfig, SemoreConfig
 from semore_fast.config import EnvConfig, EvaluationConfig, GuidanceConfig, ReplayConfig, RunConfig
 
-PAPER = RunConfig(learner=AgentConfig(precision="bfloat16"))
+PAPER = RunConfig(learner=AgentConfig(precision="auto"))
 """The paper's protocol; what it leaves open follows pixel SAC (README, "Paper says / we assume / why")."""
 
 DMR = RunConfig(
@@ -48,7 +48,7 @@ LAPTOP = RunConfig(
         shift_pixels=4,
         warmup_fraction=0.075,
         target_encoder=False,
-        precision="bfloat16",
+        precision="auto",
     ),
     evaluation=EvaluationConfig(every_frames=20_000),
 )

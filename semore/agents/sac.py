@@ -34,6 +34,8 @@ class Agent(nn.Module):
         device: torch.device,
     ) -> None:
         super().__init__()
+        if config.precision == "auto":
+            raise ValueError("precision auto is the trainer's to settle; a learner takes float32, tf32 or bfloat16")
         self.config, self.spec, self.ops, self.device = config, spec, ops, device
         self.dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         self.representation = make_representation()
