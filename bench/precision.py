@@ -3,8 +3,8 @@
     python bench/precision.py OUT.json [flags of train]
 
 A learner that has taken some updates in float32 takes one more in each mix; weights are float32 in all of them. The
-error is the gradients' difference from float32's, relative to these in the Euclidean norm. Then `sac` in both precisions,
-oneDNN held to older instruction sets in processes of their own.
+error is the gradients' difference from float32's, relative to these in the Euclidean norm. Then `sac` in both
+precisions, oneDNN held to older instruction sets in processes of their own.
 """
 
 from __future__ import annotations
