@@ -26,7 +26,7 @@ from semore_fast.logging import read_metrics
 from semore_fast.presets import PRESETS
 
 PRESET = "paper" if ON_GPU else "laptop"
-FRAMES = 12_000 if ON_GPU else 3_000
+FRAMES = 12_000
 STARTS = 5
 FEW = ("--evaluation.final-episodes", "2", "--evaluation.every-frames", "1000000")
 

@@ -2,7 +2,8 @@
 
 python bench/learning.py keep FOLDER RUN... copies logs (compressed) into a folder, and a film a method
 python bench/learning.py drivers jw 60      drives the reference drivers, keeps their figures
-python bench/learning.py report jw FOLDER... writes docs/images/learning-jw.png, prints the table
+python bench/learning.py table jw FOLDER...  prints the final figures of the runs in these folders
+python bench/learning.py plot jw FOLDER...   draws their curves into docs/images/learning-jw.png
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import json
 import shutil
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from semore_fast.config import ScenarioName
 from semore_fast.evaluator import FINAL_SEED, Evaluator
@@ -58,30 +62,45 @@ def drivers(scenario: ScenarioName, episodes: int) -> None:
     (KEPT / f"drivers-{scenario}.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def report(scenario: str, folders: list[str]) -> None:
-    """Draws a scenario's kept runs in these folders over the minutes they took, and prints their final figures."""
-    reference = json.loads((KEPT / f"drivers-{scenario}.json").read_text())
-    curves: dict[str, list[Any]] = defaultdict(list)
-    columns = ("run", "minutes", "return", "not drawn", "gap ± s.e.", *COLUMNS)
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+def kept(scenario: str, folders: list[str]) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
+    """Folder, summary and logged lines of a scenario's kept runs."""
     for folder in folders:
         for run in sorted((KEPT / folder).glob(f"{scenario}-*")):
-            summary = json.loads((run / "summary.json").read_text())
-            lines = list(read_metrics(run / "metrics.jsonl.gz"))
-            minutes = (lines[-1]["time_s"] - lines[0]["time_s"]) / 60
-            curves[f"{summary['agent']}, {folder}"].append(over_minutes(lines))
-            print(row(f"{folder} {summary['agent']} {summary['seed']}", minutes, summary))
-    for name, figures in reference.items():
+            yield folder, json.loads((run / "summary.json").read_text()), list(read_metrics(run / "metrics.jsonl.gz"))
+
+
+def reference(scenario: str) -> dict[str, dict[str, float]]:
+    """The reference drivers' figures."""
+    found: dict[str, dict[str, float]] = json.loads((KEPT / f"drivers-{scenario}.json").read_text())
+    return found
+
+
+def table(scenario: str, folders: list[str]) -> None:
+    """Prints a line for each kept run, and one for each reference driver."""
+    columns = ("run", "minutes", "return", "not drawn", "gap ± s.e.", *COLUMNS)
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for folder, summary, lines in kept(scenario, folders):
+        minutes = (lines[-1]["time_s"] - lines[0]["time_s"]) / 60
+        print(row(f"{folder} {summary['agent']} {summary['seed']}", minutes, summary))
+    for name, figures in reference(scenario).items():
         print(f"| {name.replace('_', ' ')} | – | {spread(figures, 'episode_return')} | – | – |{metrics(figures)} |")
-    named = {f"{label} ({len(runs)} seeds)": runs for label, runs in curves.items()}
+
+
+def plot(scenario: str, folders: list[str]) -> None:
+    """Draws evaluations over updates: the same work for every run of a method, whatever else its machine did."""
+    curves: dict[str, list[Any]] = defaultdict(list)
+    for folder, summary, lines in kept(scenario, folders):
+        curves[f"{summary['agent']}, {folder}"].append(over_updates(lines))
+    named = {f"{label} ({len(runs)} seed{'s' * (len(runs) > 1)})": runs for label, runs in curves.items()}
     image = ROOT / "docs" / "images" / f"learning-{scenario}.png"
-    plot_curves(named, reference, image, xlabel="minutes on one core, beside other work")
+    plot_curves(named, reference(scenario), image, xlabel="updates")
 
 
-def over_minutes(lines: list[Any]) -> Curve:
-    """A curve of evaluations whose first column is minutes since the run's first line."""
+def over_updates(lines: list[Any]) -> Curve:
+    """A curve of evaluations whose first column is the updates made by then."""
     curve = read_curve(lines)
-    curve[:, 0] = [(line["time_s"] - lines[0]["time_s"]) / 60 for line in lines if line["kind"] == "evaluation"]
+    logged = [line for line in lines if line["kind"] == "train"]
+    curve[:, 0] = np.interp(curve[:, 0], [line["frame"] for line in logged], [line["updates"] for line in logged])
     return curve
 
 
@@ -118,8 +137,10 @@ def main(verb: str, *rest: str) -> None:
         keep(Path(rest[0]), [Path(run) for run in rest[1:]])
     elif verb == "drivers":
         drivers(rest[0], int(rest[1]))  # type: ignore[arg-type]  # an unknown one fails by name
-    elif verb == "report":
-        report(rest[0], list(rest[1:]))
+    elif verb == "table":
+        table(rest[0], list(rest[1:]))
+    elif verb == "plot":
+        plot(rest[0], list(rest[1:]))
     else:
         raise SystemExit(__doc__)
 
