@@ -1,6 +1,6 @@
 """A training run beside a vision-language model: does guidance hold it up, and by how much does it slow it down?
 
-    python bench/guidance_run.py OUT.json [--frames 3000] [--interval 8] [flags of train]
+    python bench/guidance_run.py OUT.json [--frames 12000] [--interval 8] [flags of train]
 
 With random weights, so the answers mean nothing: on a GPU a Qwen2-VL-7B in nf4 and a CLIPSeg of the published sizes
 beside the preset paper, elsewhere tiny ones beside the preset laptop. *Stall* is the share of wall time that training
@@ -77,7 +77,7 @@ def main() -> None:
     """Reads the flags, measures, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--frames", type=int, default=3000)
+    parser.add_argument("--frames", type=int, default=12_000)
     parser.add_argument("--interval", type=int, default=8, help="steps between key frames")
     ours, theirs = parser.parse_known_args()
     folder = Path(tempfile.mkdtemp(prefix="guidance-run-"))
