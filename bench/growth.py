@@ -57,10 +57,11 @@ def middle(call: Callable[[], object]) -> float:
 
 
 def update(batch: int, side: int) -> float:
-    """Both cadences of an update, the mean of the two."""
+    """Both cadences of an update, the mean of the two; larger maps are reduced before attention, as is the default."""
     config = dataclasses.replace(
         BASE,
         agent="semore",
+        semore=dataclasses.replace(BASE.semore, attention_stride=None),
         env=dataclasses.replace(BASE.env, image_size=side),
         sampling=dataclasses.replace(BASE.sampling, batch_size=batch),
     )
