@@ -150,8 +150,8 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to learn."""
     threads: int = 0
-    """CPU threads for PyTorch; 0 takes all cores, and one while other processes use them. Two runs with 1 each beat one
-    with 2."""
+    """CPU threads for PyTorch; 0 takes all cores, and one while other processes use them. At 32 px a second one brings
+    nothing."""
     kernels: str = "auto"
     """Backend of the hot operations: auto, reference, cpp, triton, or a module of your own such as my_package.my_ops;
     several, separated by commas, are asked in that order (kernels/README.md)."""
