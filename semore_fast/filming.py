@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from semore_fast.video import VideoWriter
 def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> None:
     """Drives one episode with the deterministic policy and films every step; a strip of it lies beside it as .jpg.
 
+    The film's camera is sharper than the policy's where the simulator can draw an episode twice.
+
     Raises:
         VideoError: the encoder failed.
     """
@@ -27,8 +30,13 @@ def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> N
     env = evaluator.worlds.evaluation_env(1, ids=True)
     policy = AgentPolicy(agent, 1, (3, size, size))
     strip = FilmStrip()
-    try:
+    with ExitStack() as stack:
+        stack.callback(env.close)
+        sharp = evaluator.worlds.film_env()
+        if sharp is not None:
+            stack.callback(sharp.close)
         frames, info = env.reset(seed=[seed])
+        shown = frames if sharp is None else sharp.reset(seed=[seed])[0]
         steps, total, ended = np.zeros(1, np.int64), 0.0, False
         with VideoWriter(path, env.metadata["render_fps"]) as video:
             while not ended:
@@ -38,14 +46,13 @@ def film_episode(evaluator: Evaluator, agent: Agent, seed: int, path: Path) -> N
                 heat = None if attention is None else attention[0].cpu().numpy()
                 mask = marked(snapshot)
                 speed_mps = info["ego"][0, 0]
-                video.add(snapshot.frame, mask, heat, caption(int(steps[0]), speed_mps, action[0], total))
-                strip.add(snapshot.frame, mask, heat, f" {steps[0]:3d} {speed_mps:4.1f} m/s")
+                video.add(shown[0], mask, heat, caption(int(steps[0]), speed_mps, action[0], total))
+                strip.add(shown[0], mask, heat, f" {steps[0]:3d} {speed_mps:4.1f} m/s")
                 frames, rewards, terminated, truncated, info = env.step(action)
+                shown = frames if sharp is None else sharp.step(action)[0]
                 total, steps, ended = total + float(rewards[0]), steps + 1, bool(terminated[0] | truncated[0])
-            video.add(frames[0], caption=f"{END_REASONS[int(info['end_reason'][0])]}, return {total:.1f}")
+            video.add(shown[0], caption=f"{END_REASONS[int(info['end_reason'][0])]}, return {total:.1f}")
         strip.save(path.with_suffix(".jpg"))
-    finally:
-        env.close()
 
 
 def marked(snapshot: Snapshot) -> NDArray[np.generic]:

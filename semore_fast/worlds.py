@@ -53,6 +53,13 @@ class Worlds(Protocol):
         """Environments to measure on; close them afterwards. `ids` may be ignored, see the info."""
         ...
 
+    def film_env(self) -> AnyVectorEnv | None:
+        """The evaluation environment's double with a sharper camera; reset and driven alike it shows the same episode.
+
+        None where there can be no second one. Close it afterwards.
+        """
+        ...
+
     def counts(self) -> dict[str, int]:
         """What happened to the simulators so far, for the metrics."""
         ...
@@ -92,6 +99,11 @@ class EmbeddedWorlds:
             autoreset="disabled",
         )
 
+    def film_env(self) -> DrivingVectorEnv | None:
+        """See `Worlds`. Pictures are as large as those that policies see averaged."""
+        settings = self._config.env
+        return self.evaluation_env(1, image_size=settings.image_size * settings.supersample)
+
     def counts(self) -> dict[str, int]:
         """See `Worlds`."""
         return {}
@@ -127,6 +139,9 @@ class CarlaWorlds:
         if not drawn or image_size is not None:
             raise ValueError(self.without_controls)
         return self.fleet.evaluation_env(envs)
+
+    def film_env(self) -> None:
+        """See `Worlds`. What a server simulates happens once."""
 
     def counts(self) -> dict[str, int]:
         """See `Worlds`."""
