@@ -141,6 +141,8 @@ ScenarioConfig highbeam() {
     config.cyclists = 1;
     config.oncoming_vehicles = 3;
     config.high_beam_probability = 1.0f;
+    config.road.pavement_width_m = 0.4f;
+    config.road.fence_y_m = 4.4f;
     return config;
 }
 

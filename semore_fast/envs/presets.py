@@ -18,15 +18,17 @@ DMR's `jaywalk` on CARLA's Town01, road 12. There the road has two groups of peo
 HB = Scenario(
     kind="highbeam",
     weather="midnight",
+    road=Road(pavement_width_m=0.4, fence_y_m=4.4),
     walkers_per_side=0,
     cyclists=1,
     oncoming_vehicles=3,
     high_beam_probability=1.0,
 )
-"""HighBeam: the same road by night; oncoming cars dazzle, and an unlit cyclist rides ahead.
+"""HighBeam: the road by night, between walls; oncoming cars dazzle, and an unlit cyclist rides ahead.
 
 DMR's `highbeam`: one bike 30 to 35 m ahead, three oncoming vehicles with all lights on. Midnight, because glare needs
-darkness and DMR's launch script says so.
+darkness and DMR's launch script says so. The walls at the kerb are calibration: the first policy trained here rode along
+an empty pavement past everybody, and needed no eyes for it (docs/learning.md).
 """
 
 HW = Scenario(
