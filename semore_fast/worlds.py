@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import torch
 
 from semore_fast.config import EnvConfig, RunConfig
-from semore_fast.envs import SCENARIOS, DrivingVectorEnv, Scenario
+from semore_fast.envs import SCENARIOS, DrivingVectorEnv, Scenario, on_carla
 
 if TYPE_CHECKING:
     from semore_fast.envs.carla.fleet import Fleet
@@ -167,7 +167,7 @@ def open_worlds(config: RunConfig, *, ids: bool, logs: Path, say: Callable[[str]
 
     settings = config.env
     view = View(
-        scenario=resolve_scenario(config.scenario, settings),
+        scenario=on_carla(resolve_scenario(config.scenario, settings)),
         image_size=settings.image_size,
         supersample=settings.supersample,
         action_repeat=settings.action_repeat,

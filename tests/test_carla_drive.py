@@ -16,7 +16,7 @@ import carla
 
 from semore_fast import _C
 from semore_fast.carla_server.control import Control
-from semore_fast.envs import END_REASONS, SCENARIOS, DrivingEnv
+from semore_fast.envs import END_REASONS, SCENARIOS, DrivingEnv, on_carla
 from semore_fast.envs.carla import (
     CarlaLost,
     CarlaSetupError,
@@ -51,7 +51,7 @@ def drive(running):
 
     def make(name="jw", scenario=None, **settings):
         given = {"image_size": 32, "port": running.port, "tm_port": running.port + 2000, **settings}
-        made.append(make_drive(DriveSettings(scenario=scenario or SCENARIOS[name], **given)))
+        made.append(make_drive(DriveSettings(scenario=scenario or on_carla(SCENARIOS[name]), **given)))
         return made[-1]
 
     yield make
@@ -67,7 +67,9 @@ def client_of(running):
 
 @pytest.mark.parametrize(("name", "class_name"), [("jw", "pedestrian"), ("hb", "bicycle"), ("hw", "car")])
 def test_an_episode(drive, name, class_name):
-    env = drive(name, scenario=dataclasses.replace(SCENARIOS[name], max_episode_frames=120), image_size=64, ids=True)
+    env = drive(
+        name, scenario=dataclasses.replace(on_carla(SCENARIOS[name]), max_episode_frames=120), image_size=64, ids=True
+    )
     reference = DrivingEnv(name, image_size=64, ids=True, layout="chw")
     wanted_frame, wanted = reference.reset(seed=1)
     frame, info = env.reset(7)
@@ -358,11 +360,11 @@ def test_a_traffic_manager_s_port_that_is_taken_is_named(drive):
 
 DIES = """
 import os, sys
-from semore_fast.envs import SCENARIOS
+from semore_fast.envs import SCENARIOS, on_carla
 from semore_fast.envs.carla import DriveSettings, make_drive
 
 port = int(sys.argv[1])
-drive = make_drive(DriveSettings(scenario=SCENARIOS["hb"], port=port, tm_port=port + 3, image_size=36))
+drive = make_drive(DriveSettings(scenario=on_carla(SCENARIOS["hb"]), port=port, tm_port=port + 3, image_size=36))
 drive.reset(1)
 drive.step((0.0, 1.0))
 print("drove", flush=True)

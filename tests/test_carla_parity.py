@@ -16,7 +16,7 @@ pytest.importorskip("msgpack")
 
 from semore_fast import _C
 from semore_fast.carla_server.control import Control
-from semore_fast.envs import SCENARIOS, DrivingVectorEnv
+from semore_fast.envs import SCENARIOS, DrivingVectorEnv, on_carla
 from semore_fast.envs.carla import DriveSettings, Timeouts, make_drive
 from semore_fast.envs.embedded import END_REASONS, first_row
 from semore_fast.envs.seeding import EpisodeSeeds
@@ -167,7 +167,7 @@ def test_held_actions_are_summed_alike(port):
 @pytest.mark.parametrize("name", ["hb", "hw"])
 def test_empty_roads_and_their_fences_are_equal_to_the_bit(port, name):
     empty = {"cyclists": 0, "oncoming_vehicles": 0, "same_direction_vehicles": 0}
-    with Pair(dataclasses.replace(SCENARIOS[name], **empty), port) as pair:
+    with Pair(dataclasses.replace(on_carla(SCENARIOS[name]), **empty), port) as pair:
         driven = drive_both(pair, random_walk, 0, 500)
     assert driven["impulse_ns"] > 0
 
@@ -185,7 +185,7 @@ def without_beacons(scenario):
 
 @pytest.mark.parametrize("name", ["hb", "hw"])
 def test_traffic_starts_from_the_same_picture(port, name):
-    scenario = dataclasses.replace(SCENARIOS[name], warmup_frames=0)
+    scenario = dataclasses.replace(on_carla(SCENARIOS[name]), warmup_frames=0)
     with Pair(scenario, port) as pair:
         for seed in without_beacons(scenario):
             ours, theirs = pair.reset(seed)

@@ -2,7 +2,7 @@
 
 from semore_fast.envs.embedded import CLASS_IDS, END_REASONS, DrivingVectorEnv
 from semore_fast.envs.gym_env import DrivingEnv
-from semore_fast.envs.presets import SCENARIOS
+from semore_fast.envs.presets import SCENARIOS, on_carla
 from semore_fast.envs.registration import ENV_IDS, register
 from semore_fast.envs.scenario import Road, Scenario
 
@@ -15,6 +15,7 @@ __all__ = [
     "DrivingVectorEnv",
     "Road",
     "Scenario",
+    "on_carla",
 ]
 
 register()

@@ -5,9 +5,11 @@ Where DMR and its sister projects differ, the variant that the paper's words fit
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from semore_fast.envs.scenario import Road, Scenario
 
-__all__ = ["HB", "HW", "JW", "SCENARIOS"]
+__all__ = ["HB", "HW", "JW", "SCENARIOS", "on_carla"]
 
 JW = Scenario()
 """JayWalk: a two-lane town road; people stand on both pavements, and some walk out in front of the car.
@@ -27,8 +29,8 @@ HB = Scenario(
 """HighBeam: the road by night, between walls; oncoming cars dazzle, and an unlit cyclist rides ahead.
 
 DMR's `highbeam`: one bike 30 to 35 m ahead, three oncoming vehicles with all lights on. Midnight, because glare needs
-darkness and DMR's launch script says so. The walls at the kerb are calibration: the first policy trained here rode along
-an empty pavement past everybody, and needed no eyes for it (docs/learning.md).
+darkness and DMR's launch script says so. The walls at the kerb are calibration: the first policy trained here
+rode along an empty pavement past everybody, and needed no eyes for it (docs/learning.md). CARLA has none (`on_carla`).
 """
 
 HW = Scenario(
@@ -59,3 +61,8 @@ lanes these are; DMR itself keeps only a ten-car variant. Day is a guess: the pa
 
 SCENARIOS = {"jw": JW, "hb": HB, "hw": HW}
 """By the names of `--scenario`."""
+
+
+def on_carla(scenario: Scenario) -> Scenario:
+    """The scenario on the roads that CARLA's towns have: HighBeam without its walls."""
+    return replace(scenario, road=JW.road) if scenario.kind == HB.kind else scenario
