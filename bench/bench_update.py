@@ -19,7 +19,8 @@ from statistics import median, quantiles
 import pytest
 import torch
 from gpu_timing import DEVICE, ON_GPU
-from interleave import alternate, report
+from interleave import alternate, report, update_twice
+from precision import in_precision
 from published_order import published_order
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -50,8 +51,7 @@ class Learner:
 
     def __init__(self, config: RunConfig, contestant: str) -> None:
         precision = "float32" if contestant in ("definition", "float32") else "bfloat16"
-        learner = dataclasses.replace(config.learner, precision=precision)  # type: ignore[arg-type]
-        config = dataclasses.replace(config, learner=learner)
+        config = in_precision(config, precision)
         torch.manual_seed(0)
         ops = choose_ops("reference" if contestant == "definition" else "auto", DEVICE)[0]
         with published_order() if contestant == "published" else nullcontext():
@@ -67,8 +67,7 @@ class Learner:
         return {name: float(value) for name, value in self.update(self.batch, self.draws, True, True).items()}
 
     def __call__(self) -> None:
-        for due in (True, False):
-            self.update(self.batch, self.draws, due, due)
+        update_twice(self.update, self.batch, self.draws)
         if ON_GPU:
             torch.cuda.synchronize()
 

@@ -22,6 +22,7 @@ import matplotlib
 import numpy as np
 import torch
 from gpu_timing import DEVICE, ON_GPU, clock
+from interleave import update_twice
 
 from semore.replay_types import ReplaySpec
 from semore_fast.allocator import reexec_with_tuned_allocator
@@ -69,11 +70,7 @@ def update(batch: int, side: int) -> float:
     generator = torch.Generator().manual_seed(0)
     sample, draws = noise_batch(config, generator, DEVICE), agent.draw(batch, generator)
 
-    def both() -> None:
-        agent.update(sample, draws, True, True)
-        agent.update(sample, draws, False, False)
-
-    return middle(both) / 2
+    return middle(lambda: update_twice(agent.update, sample, draws)) / 2
 
 
 def interaction(positions: int) -> float:

@@ -9,6 +9,8 @@ from typing import Any
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from semore.batch import Draws, TensorBatch
+
 
 def alternate(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each call in each round, the calls taking turns in an order drawn anew each round.
@@ -25,6 +27,12 @@ def alternate(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
             if number >= 2:
                 seconds[name].append(time.perf_counter() - begin)
     return seconds
+
+
+def update_twice(update: Callable[..., object], batch: TensorBatch, draws: Draws) -> None:
+    """Once with each cadence: with and without the actor and the targets."""
+    for due in (True, False):
+        update(batch, draws, due, due)
 
 
 def report(benchmark: BenchmarkFixture, figures: dict[str, Any]) -> None:

@@ -22,11 +22,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from interleave import alternate
+from interleave import alternate, update_twice
 from torch import Tensor
 
 from semore.agents import Agent
-from semore.batch import Draws, TensorBatch
 from semore.networks import Heads, Predictor, Trunk
 from semore_fast.allocator import reexec_with_tuned_allocator
 from semore_fast.backend import choose_ops
@@ -47,6 +46,11 @@ MIXES = {
     "float32 but for the inputs": ("critic", "policy", "heads", "trunks"),
 }
 PARTS = {"encoder": "representation.", "critic": "critic.", "policy": "actor."}
+
+
+def in_precision(config: RunConfig, name: str) -> RunConfig:
+    """The configuration with another arithmetic."""
+    return dataclasses.replace(config, learner=dataclasses.replace(config.learner, precision=name))  # type: ignore[arg-type]
 
 
 def in_float32(owner: Any, method: str) -> None:
@@ -100,14 +104,10 @@ def errors(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, float
 
 def measure(config: RunConfig) -> dict[str, Any]:
     """Errors and times of every mix."""
-
-    def in_precision(name: str) -> RunConfig:
-        return dataclasses.replace(config, learner=dataclasses.replace(config.learner, precision=name))  # type: ignore[arg-type]
-
     size, generator = config.sampling.batch_size, torch.Generator().manual_seed(0)
     batch = noise_batch(config, generator, CPU)
     torch.manual_seed(0)
-    plain = mixed(in_precision("float32"), ())
+    plain = mixed(in_precision(config, "float32"), ())
     for _ in range(BEFORE):
         plain.update(batch, plain.draw(size, generator), True, True)
     state, draws = copy.deepcopy(plain.state_dict()), plain.draw(size, generator)
@@ -118,10 +118,12 @@ def measure(config: RunConfig) -> dict[str, Any]:
         return gradients(agent)
 
     wanted = after_one(plain)
-    agents = {name: mixed(in_precision("bfloat16"), kept) for name, kept in MIXES.items()}
+    agents = {name: mixed(in_precision(config, "bfloat16"), kept) for name, kept in MIXES.items()}
     found = {name: errors(after_one(agent), wanted) for name, agent in agents.items()}
 
-    spent = alternate({name: partial(update_twice, agent, batch, draws) for name, agent in agents.items()}, ROUNDS)
+    spent = alternate(
+        {name: partial(update_twice, agent.update, batch, draws) for name, agent in agents.items()}, ROUNDS
+    )
     first = spent["bfloat16 everywhere"]
     times = {
         name: {
@@ -138,20 +140,14 @@ def both_precisions(flags: list[str]) -> dict[str, float]:
     config, _ = parse_run(["--device", "cpu", *flags, "--agent", "sac"], "")
     calls: dict[str, Callable[[], object]] = {}
     for name in ("float32", "bfloat16"):
-        agent = mixed(dataclasses.replace(config, learner=dataclasses.replace(config.learner, precision=name)), ())  # type: ignore[arg-type]
+        agent = mixed(in_precision(config, name), ())
         generator = torch.Generator().manual_seed(0)
         batch = noise_batch(config, generator, CPU)
         draws = agent.draw(config.sampling.batch_size, generator)
-        calls[name] = partial(update_twice, agent, batch, draws)
+        calls[name] = partial(update_twice, agent.update, batch, draws)
     spent = alternate(calls, ROUNDS)
     ratio = median(b / f for b, f in zip(spent["bfloat16"], spent["float32"], strict=True))
     return {**{f"{name}_ms": round(500 * median(s), 2) for name, s in spent.items()}, "times_as_long": round(ratio, 2)}
-
-
-def update_twice(agent: Agent, batch: TensorBatch, draws: Draws) -> None:
-    """Once with each cadence."""
-    for due in (True, False):
-        agent.update(batch, draws, due, due)
 
 
 def by_instructions(flags: list[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ STATED: dict[Precision, str] = {
 def choose_arithmetic(asked: str, device: torch.device) -> tuple[Precision, str]:
     """Settles `--learner.precision`. auto: bfloat16 where the device has instructions for it, else float32.
 
-    Without them a CPU emulates bfloat16, and an update takes 1.8 times as long as in float32 with AVX-512, 5 times with
+    Without them a CPU emulates bfloat16, and an update takes 1.8 times as long as in float32 with AVX-512, 6 times with
     AVX2 (docs/performance.md).
 
     Returns:

@@ -56,7 +56,7 @@ class Worlds(Protocol):
     def film_env(self) -> AnyVectorEnv | None:
         """The evaluation environment's double with a sharper camera; reset and driven alike it shows the same episode.
 
-        None where there can be no second one. Close it afterwards.
+        None where there is no sharper picture, or can be no second environment. Close it afterwards.
         """
         ...
 
@@ -100,8 +100,10 @@ class EmbeddedWorlds:
         )
 
     def film_env(self) -> DrivingVectorEnv | None:
-        """See `Worlds`. Pictures are as large as those that policies see averaged."""
+        """See `Worlds`. Pictures are as large as those that policies see averaged; None where none are."""
         settings = self._config.env
+        if settings.supersample == 1:
+            return None
         return self.evaluation_env(1, image_size=settings.image_size * settings.supersample)
 
     def counts(self) -> dict[str, int]:

@@ -40,6 +40,11 @@ def test_averaged_it_is_what_the_policy_sees(config: RunConfig) -> None:
     sharp.close()
 
 
+def test_a_picture_that_is_not_averaged_is_not_drawn_twice(config: RunConfig) -> None:
+    plain = dataclasses.replace(config, env=dataclasses.replace(config.env, supersample=1))
+    assert EmbeddedWorlds(plain).film_env() is None
+
+
 def test_an_episode_is_filmed_from_its_first_step_to_its_end(config: RunConfig, tmp_path: Path) -> None:
     agent = build_agent(config, torch.device("cpu"), REFERENCE)
     film_episode(Evaluator(config, EmbeddedWorlds(config)), agent, 5, tmp_path / "film.mp4")
