@@ -38,7 +38,8 @@ STAGES = {
     "_views": "observation: inputs",
     "_bootstrap": "bootstrap: inputs, encoders, actor, target",
     "_extra_views": "further views",
-    "_update_critic": "losses, backward, Adam",
+    "_critic_losses": "losses, backward, Adam",
+    "_descend": "losses, backward, Adam",
     "_update_actor": "actor and temperature",
     "_move_targets": "targets",
 }

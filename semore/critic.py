@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semore.config import AgentConfig
 from semore.networks import orthogonal
 
 SPREAD = 0.75
@@ -118,3 +119,11 @@ class HistogramCritic(TwinCritic):
         clipped = target.clamp(self.centres[0], self.centres[-1])
         below = torch.erf((self.edges - clipped.unsqueeze(1)) / self._scale)
         return below.diff(dim=1) / (below[:, -1:] - below[:, :1])
+
+
+def make_critic(config: AgentConfig, in_dim: int) -> TwinCritic:
+    """The critic that the configuration asks for."""
+    sizes = in_dim, config.hidden_dim, config.hidden_layers, config.layer_norm
+    if config.critic_bins == 0:
+        return TwinCritic(*sizes)
+    return HistogramCritic(*sizes, bins=config.critic_bins, v_min=config.v_min, v_max=config.v_max)

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from semore.config import AgentConfig
+
 
 class Temperature(nn.Module):
     """How much entropy is worth. `value()` is a positive scalar tensor without gradient."""
@@ -54,3 +56,11 @@ class LearnedTemperature(Temperature):
     def loss(self, log_prob: Tensor) -> Tensor:
         """Temperature times the surplus of entropy over its target."""
         return (self.log_value.exp() * (-log_prob - self.target_entropy).detach()).mean()
+
+
+def make_temperature(config: AgentConfig, action_dim: int) -> Temperature:
+    """Learned towards the target entropy (default -action_dim), or fixed, as the configuration asks."""
+    if config.fixed_temperature:
+        return FixedTemperature(config.initial_temperature)
+    target = -float(action_dim) if config.target_entropy is None else config.target_entropy
+    return LearnedTemperature(config.initial_temperature, target)

@@ -21,6 +21,7 @@ from semore_fast.arithmetic import choose_arithmetic, set_tf32
 from semore_fast.backend import choose_ops
 from semore_fast.capture import choose_calls
 from semore_fast.collector import Collector
+from semore_fast.compiling import compile_learner
 from semore_fast.config import RunConfig
 from semore_fast.disk import readable_bytes
 from semore_fast.errors import UserError
@@ -58,9 +59,11 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     collector = build_collector(config, worlds, replay, guidance)
     stack.callback(collector.close)
     feed = Feed(replay, config.sampling.batch_size, config.seed, device)
+    if config.compile:
+        compile_learner(agent)
     update, act, how = choose_calls(config.graphs, agent, store_stays=feed.store_stays)
     chosen = {
-        "updates": how,
+        "updates": f"compiled, {how}" if config.compile else how,
         "device": f"{device.type}, {threads.count} threads",
         "arithmetic": choose_arithmetic(config.learner.precision, device)[1],
         "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),

@@ -157,6 +157,8 @@ class RunConfig:
     several, separated by commas, are asked in that order (kernels/README.md)."""
     graphs: Literal["auto", "on", "off"] = "auto"
     """Replay updates and decisions as CUDA graphs. auto: on a GPU."""
+    compile: bool = False
+    """Compile losses and their gradients with torch.compile. Results differ by rounding."""
     replay: Literal["auto", "reference", "cpp"] = "auto"
     """Backend of the replay buffer."""
     guidance: Literal["auto", "scripted", "qwen", "chat", "recorded", "none"] = "auto"

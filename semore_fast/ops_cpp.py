@@ -30,6 +30,7 @@ def unsupported_reasons(device: torch.device) -> list[str]:
     return reasons
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def encoder_inputs(
     store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: InputSpec
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -81,6 +82,7 @@ def encoder_inputs(
     return stack, residual, masked
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
     """1 - SSIM per sample, float32 [B]; see `semore.ops.ssim_distance`. Differentiable once.
 

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from semore.batch import Draws, TensorBatch, repeated
 from semore.config import AgentConfig
-from semore.critic import HistogramCritic, TwinCritic
+from semore.critic import make_critic
 from semore.mean_picture import MeanPicture
 from semore.networks import Actor, PolicySample, mlp
 from semore.ops import FrameStore, Ops, as_store
 from semore.representations import Encoded, Inputs, ObservationSpec, Representation, UpdateContext
-from semore.temperature import FixedTemperature, LearnedTemperature, Temperature
+from semore.temperature import make_temperature
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+Scalars = dict[str, Tensor]
 
 
 class Agent(nn.Module):
@@ -43,13 +44,13 @@ class Agent(nn.Module):
             raise ValueError("a representation that needs the next observation cannot have several views")
         self.shift_reach = self.representation.shift_reach(config.shift_pixels)
         feature_dim = self.representation.feature_dim
-        self.critic = _critic(config, feature_dim + spec.action_dim)
+        self.critic = make_critic(config, feature_dim + spec.action_dim)
         self.actor = Actor(
             self.representation.make_heads(),
             mlp(feature_dim, config.hidden_dim, config.hidden_layers, 2 * spec.action_dim, config.layer_norm),
             (config.log_std_min, config.log_std_max),
         )
-        self.temperature = _temperature(config, spec.action_dim)
+        self.temperature = make_temperature(config, spec.action_dim)
         self.mean_picture = MeanPicture(spec.image_size) if config.centre == "picture" else None
         self.to(device)
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
@@ -127,7 +128,7 @@ class Agent(nn.Module):
             extra_shift=shift(self.representation.extra_views),
         )
 
-    def update(self, batch: TensorBatch, draws: Draws, train_actor: bool, move_targets: bool) -> dict[str, Tensor]:
+    def update(self, batch: TensorBatch, draws: Draws, train_actor: bool, move_targets: bool) -> Scalars:
         """One gradient step on the joint objective, then actor and targets where due.
 
         No host synchronisation happens inside.
@@ -136,16 +137,22 @@ class Agent(nn.Module):
             Detached scalars by name.
         """
         self._observe(batch)
-        with self._autocast():
-            observation = self.representation.encode(self._views(batch, draws), self.target_representation)
-            target, following = self._bootstrap(batch, draws, self.representation.needs_following)
-        metrics = self._update_critic(self._context(batch, draws, observation, following), target)
+        observation, losses, figures = self._critic_objective(batch, draws)
+        metrics = self._descend("critic", losses) | figures
         if train_actor:
             metrics |= self._update_actor(observation, draws)
         if move_targets:
             self._move_targets()
         self.representation.after_update()
         return metrics
+
+    def compile_objectives(self) -> None:
+        """From now on what an update minimises is compiled by torch.compile; encoding to act stays eager.
+
+        Results are eager ones but for rounding: what is fused keeps more digits in between.
+        """
+        self._critic_objective = torch.compile(self._critic_objective, dynamic=False)  # type: ignore[method-assign]
+        self._actor_objective = torch.compile(self._actor_objective, dynamic=False)  # type: ignore[method-assign]
 
     def _observe(self, batch: TensorBatch) -> None:
         if self.mean_picture is not None:
@@ -206,13 +213,20 @@ class Agent(nn.Module):
         following = encoded.rows(slice(-len(batch.slots), None)) if follow else None
         return batch.nstep_return + batch.bootstrap_discount * value, following
 
-    def _update_critic(self, context: UpdateContext, target: Tensor) -> dict[str, Tensor]:
-        """Eq 12: the critic's loss and the auxiliary losses in one backward pass."""
+    def _critic_objective(self, batch: TensorBatch, draws: Draws) -> tuple[Encoded, Scalars, Scalars]:
+        """The observation's encoding, the losses of eq 12 by name, and figures to log."""
+        with self._autocast():
+            observation = self.representation.encode(self._views(batch, draws), self.target_representation)
+            target, following = self._bootstrap(batch, draws, self.representation.needs_following)
+        losses, figures = self._critic_losses(self._context(batch, draws, observation, following), target)
+        return observation, losses, figures
+
+    def _critic_losses(self, context: UpdateContext, target: Tensor) -> tuple[Scalars, Scalars]:
         target = self._with_intrinsic(context, target)
         with self._autocast():
             outputs = self.critic.outputs(context.observation.feature, context.batch.action)
             losses = {"critic": self.critic.loss(outputs, target)} | self.representation.auxiliary_losses(context)
-        return self._descend("critic", losses) | self._q_figures(outputs, target)
+        return losses, self._q_figures(outputs, target)
 
     def _with_intrinsic(self, context: UpdateContext, target: Tensor) -> Tensor:
         """The target [B] for every view [views B], with what the representation adds to the reward."""
@@ -220,34 +234,38 @@ class Agent(nn.Module):
         intrinsic = self.representation.intrinsic_reward(context)
         return target if intrinsic is None else target + intrinsic
 
-    def _q_figures(self, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def _q_figures(self, outputs: Tensor, target: Tensor) -> Scalars:
         return {"q/mean": self.critic.values(outputs.detach()).mean(), "q/target": target.mean()}
 
-    def _descend(self, optimiser: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _descend(self, optimiser: str, losses: Scalars) -> Scalars:
         """Steps one optimiser on the sum of the losses."""
         self.optimisers[optimiser].zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         self.optimisers[optimiser].step()
         return {f"loss/{name}": loss.detach() for name, loss in losses.items()}
 
-    def _update_actor(self, observation: Encoded, draws: Draws) -> dict[str, Tensor]:
+    def _update_actor(self, observation: Encoded, draws: Draws) -> Scalars:
         """Eq 11 on the shared, detached features; then the temperature."""
         maps = tuple(m.detach() for m in observation.maps)
-        with self._autocast():  # a context of its own: an older one would remember the critic before its step
-            sample = self.actor(maps, draws.actor_noise)
-            q = self.critic(observation.feature.detach(), sample.action).amin(0)
-            loss = (self.temperature.value() * sample.log_prob - q).mean()
+        loss, log_prob = self._actor_objective(maps, observation.feature.detach(), draws.actor_noise)
         self._step("actor", loss, self.actor.parameters())
-        entropy = -sample.log_prob.detach().mean()
         metrics = {
             "loss/actor": loss.detach(),
-            "policy/entropy": entropy,
+            "policy/entropy": -log_prob.mean(),
             "policy/temperature": self.temperature.value(),
         }
         if "temperature" in self.optimisers:
-            temperature_loss = self.temperature.loss(sample.log_prob.detach())
+            temperature_loss = self.temperature.loss(log_prob)
             self._step("temperature", temperature_loss, self.temperature.parameters())
         return metrics
+
+    def _actor_objective(self, maps: tuple[Tensor, ...], feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The actor's loss, and the log-probabilities [B] of what it would do, without gradient."""
+        with self._autocast():  # a context of its own: an older one would remember the critic before its step
+            sample = self.actor(maps, noise)
+            q = self.critic(feature, sample.action).amin(0)
+            loss = (self.temperature.value() * sample.log_prob - q).mean()
+        return loss, sample.log_prob.detach()
 
     def _step(self, optimiser: str, loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
         """Steps one optimiser with gradients for its own parameters alone: the critic's stay untouched."""
@@ -273,20 +291,6 @@ class Agent(nn.Module):
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
-
-
-def _critic(config: AgentConfig, in_dim: int) -> TwinCritic:
-    sizes = in_dim, config.hidden_dim, config.hidden_layers, config.layer_norm
-    if config.critic_bins == 0:
-        return TwinCritic(*sizes)
-    return HistogramCritic(*sizes, bins=config.critic_bins, v_min=config.v_min, v_max=config.v_max)
-
-
-def _temperature(config: AgentConfig, action_dim: int) -> Temperature:
-    if config.fixed_temperature:
-        return FixedTemperature(config.initial_temperature)
-    target = -float(action_dim) if config.target_entropy is None else config.target_entropy
-    return LearnedTemperature(config.initial_temperature, target)
 
 
 def _frozen_copy(module: ModuleT) -> ModuleT:
