@@ -3,7 +3,7 @@
 #
 #   build     the C++ extension and the package, with what is installed; fetches what is missing where a network is
 #   kernels   tests/interpreted, compiled and on the GPU; operations and training against their definitions
-#   tests     the rest of the quick tests
+#   tests     quick tests of what learns, on the GPU where they name no device: graphs, compiled objectives, whole runs
 #   sanitize  compute-sanitizer's memcheck and racecheck over every kernel at small shapes
 #   bench     the benchmarks that use a GPU, into RESULTS/<gpu>-<date>.json
 #   guidance  a random 7B beside a learner: verdicts, annotations, memory, stall, slow-down; the same place, guidance-...
@@ -20,7 +20,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 STAGES=(build kernels tests sanitize bench)
-declare -A LIMIT_S=([build]=90 [kernels]=240 [tests]=150 [sanitize]=150 [bench]=300 [guidance]=480 [runs]=540)
+declare -A LIMIT_S=([build]=90 [kernels]=240 [tests]=200 [sanitize]=150 [bench]=390 [guidance]=480 [runs]=540)
 if [[ -z ${PYTHON:-} ]]; then PYTHON=$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python3); fi
 RESULTS=${OUT:-bench/results} LOGS=${OUT:-build/gpu}
 CANNOT=77 # what a stage returns that cannot run here
@@ -69,9 +69,9 @@ stage_kernels() {
     "$PYTHON" -m pytest -q -p no:cacheprovider tests/test_twins.py tests/test_swap.py --kernels triton "${EXTRA[@]}"
 }
 
-stage_tests() { # without the one that compiles for GPUs which are not here, and takes minutes
-    "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not slow' --continue-on-collection-errors \
-        --ignore tests/test_compiled_ahead.py --ignore tests/interpreted "${EXTRA[@]}"
+stage_tests() {
+    local files=(tests/test_{capture,compiling,agent,agent_losses,agent_seam,feed,training,together})
+    "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not slow' "${files[@]/%/.py}" "${EXTRA[@]}"
 }
 
 stage_sanitize() {

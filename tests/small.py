@@ -1,6 +1,6 @@
 """Small learners and batches: the one way the tests of the method build them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -85,6 +85,14 @@ def small_batch(spec: ObservationSpec | None = None, size: int = BATCH, seed: in
         bootstrap_discount=torch.full((size,), 0.99**spec.n_step),
     )
     return replace(batch, **changes)
+
+
+def moved(batch: TensorBatch, device: torch.device) -> TensorBatch:
+    """The batch on a device."""
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    masks = None if batch.store.masks is None else batch.store.masks.to(device)
+    store = FrameStore(batch.store.frames.to(device), masks)
+    return replace(batch, **{name: x.to(device) for name, x in values.items() if name != "store"}, store=store)
 
 
 def stored(frames: Tensor, masks: Tensor, stack: int) -> tuple[FrameStore, Tensor]:

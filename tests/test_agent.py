@@ -1,15 +1,16 @@
 """The learner: who owns and moves which parameter, what the losses are, and what they are not."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
-from small import BATCH, draws, small_agent, small_batch, small_spec, update, windows
+from small import BATCH, draws, moved, small_agent, small_batch, small_spec, update, windows
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from semore.agents import REPRESENTATIONS
+from semore.agents import REPRESENTATIONS, Agent
 from semore.config import METHOD_SUMMARIES
 from semore.optimisers import load_optimiser_state, optimiser_state
 from semore_fast.config import AgentName
@@ -162,6 +163,21 @@ def test_update_never_waits_for_a_value(name, monkeypatch):
     for value in metrics.values():
         assert value.shape == ()
         assert not value.requires_grad
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_everything_happens_on_the_learners_device(name, monkeypatch):
+    """`meta` stands for a GPU: it refuses to meet tensors of the CPU, and has no values."""
+    device = torch.device("meta")
+    monkeypatch.setattr(Agent, "_adam", lambda self, parameters, rate, beta1=0.9: torch.optim.SGD(parameters, lr=0.1))
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    agent = small_agent(name, device=device, shift_pixels=2, centre="picture")
+    batch = moved(small_batch(), device)
+    metrics = agent.update(batch, draws(agent), True, True)
+    action = agent.act(windows(batch), torch.zeros(BATCH, 2, device=device))
+    assert {value.device for value in (*metrics.values(), action)} == {device}
+    with pytest.raises(RuntimeError, match="device"):
+        agent.update(moved(small_batch(), torch.device("cpu")), draws(agent), True, True)
 
 
 def test_the_sync_guard_works():

@@ -7,17 +7,16 @@ does to them.
 """
 
 from copy import deepcopy
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
-from small import draws, small_agent, small_batch
+from small import draws, moved, small_agent, small_batch
 from torch import Tensor
 
 from semore.agents import Agent
-from semore.batch import TensorBatch
-from semore.ops import REFERENCE, FrameStore, Ops
+from semore.ops import REFERENCE, Ops
 from semore.optimisers import load_optimiser_state, optimiser_state
 from semore_fast.backend import OPS, choose_ops
 
@@ -59,16 +58,9 @@ def nudge(agent: Agent, seed: int) -> None:
         weight.copy_(torch.where(chosen, higher, weight))
 
 
-def moved(batch: TensorBatch) -> TensorBatch:
-    """The batch on the learner's device."""
-    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    store = FrameStore(batch.store.frames.to(DEVICE), batch.store.masks.to(DEVICE))
-    return replace(batch, **{name: x.to(DEVICE) for name, x in values.items() if name != "store"}, store=store)
-
-
 def outcome(agent: Agent, update: int) -> list[Tensor]:
     """Makes one update; its losses, then the gradient of every parameter, float64."""
-    batch = moved(small_batch(seed=update % MINIBATCHES))
+    batch = moved(small_batch(seed=update % MINIBATCHES), DEVICE)
     metrics = agent.update(batch, draws(agent, seed=update), True, True)
     losses = [value for name, value in metrics.items() if name.startswith("loss/")]
     gradients = [parameter.grad for parameter in agent.parameters() if parameter.grad is not None]
