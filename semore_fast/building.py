@@ -32,7 +32,7 @@ from semore_fast.logging import MetricsWriter, TensorBoard
 from semore_fast.mirror import MirroredReplay, ring_bytes, wants_mirror
 from semore_fast.progress import Progress
 from semore_fast.replay import make_replay
-from semore_fast.rundir import RunDirectory
+from semore_fast.rundir import MANIFEST, RunDirectory
 from semore_fast.system import describe_system
 from semore_fast.threads import Threads
 from semore_fast.trainer import Parts
@@ -70,16 +70,19 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
         "replay": f"{replay_reason}; {feed.reason}",
         "guidance": guidance_reason,
     }
-    for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices):
+    scenario = dataclasses.asdict(worlds.scenario)
+    changes = run.scenario_changes(scenario)
+    for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices, *changes):
         progress.note(note)
     manifest = {
         **chosen,
         "kernels": {name: dataclasses.asdict(choice) for name, choice in choices.items()},
         "system": describe_system(),
-        "scenario": dataclasses.asdict(worlds.scenario),
+        "scenario": scenario,
         "parameters": sum(parameter.numel() for parameter in agent.parameters() if parameter.requires_grad),
     }
-    run.write_json("manifest.json", manifest)
+    if not changes:  # else it stays as the run began, so that whoever comes next is told, too
+        run.write_json(MANIFEST, manifest)
     saved = checkpoint.load_latest(run.checkpoints) if run.checkpoints.is_dir() else None
     metrics, tensorboard = open_logs(config, run, None if saved is None else saved.step, stack)
     return Parts(

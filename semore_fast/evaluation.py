@@ -87,6 +87,8 @@ def evaluate_run(
     agent, frame = load_agent(run, config, device)
     with ExitStack() as stack:
         evaluator = open_evaluator(config, run, carla or CarlaConfig(), stack)
+        for change in run.scenario_changes(dataclasses.asdict(evaluator.worlds.scenario)):
+            print(change)
         control = "seen" if evaluator.worlds.without_controls else "seen and not drawn"
         print(f"{path}: checkpoint of frame {frame}, {episodes} episodes from seed {seed}, {control}", flush=True)
         summary = {

@@ -12,6 +12,7 @@ from semore_fast.errors import UserError
 from semore_fast.lock import RunLock
 
 CONFIG = "config.json"
+MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
 _MISSING = "(not set)"
@@ -107,6 +108,13 @@ class RunDirectory:
     def read_json(self, name: str) -> Any:
         """Read a JSON file of the run. UserError if it is missing or damaged."""
         return _load_json(self.path / name)
+
+    def scenario_changes(self, scenario: Mapping[str, Any]) -> list[str]:
+        """Say what of the scenario is not what this run was begun in, by its manifest; nothing if it has none."""
+        if not (self.path / MANIFEST).is_file():
+            return []
+        changed = differences(self.read_json(MANIFEST).get("scenario", {}), _plain(scenario))
+        return [f"the scenario has changed since this run began: {text}" for text in changed.values()]
 
     def close(self) -> None:
         """Give up the lock. Calling it again does nothing."""

@@ -10,7 +10,7 @@ import pytest
 
 from semore_fast import disk
 from semore_fast.errors import UserError
-from semore_fast.rundir import RunDirectory, differences
+from semore_fast.rundir import MANIFEST, RunDirectory, differences
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = {"seed": 1, "agent": {"name": "semore", "lr": 1e-3, "strides": (2, 1)}, "frames": 100}
@@ -198,3 +198,13 @@ def test_room_is_asked_for_before_the_run(tmp_path, monkeypatch):
 def test_json_that_is_not_valid_is_refused(tmp_path):
     with RunDirectory.open(tmp_path, CONFIG) as run, pytest.raises(ValueError, match="JSON compliant"):
         run.write_json("summary.json", {"loss": float("nan")})
+
+
+def test_what_the_scenario_was_is_compared_with_what_it_is(tmp_path):
+    with RunDirectory.open(tmp_path / "run", {"seed": 1}) as run:
+        assert run.scenario_changes({"speed": 1, "road": {"lanes": [1, 2]}}) == []
+        run.write_json(MANIFEST, {"scenario": {"speed": 1, "road": {"lanes": [1, 2]}}})
+        assert run.scenario_changes({"speed": 1, "road": {"lanes": (1, 2)}}) == []
+        said = run.scenario_changes({"speed": 2, "road": {"lanes": (1, 2), "fence": None}})
+    wanted = ["road.fence: saved (not set), given null", "speed: saved 1, given 2"]
+    assert [text.partition(": ")[2] for text in said] == wanted

@@ -146,6 +146,11 @@ def test_a_whole_session_leaves_what_it_promises(tmp_path: Path, capsys: pytest.
     assert "finished" in capsys.readouterr().out
     again = evaluate_run(out, episodes=2, seed=2_000_000, drivers=False, videos=0, device="cpu")
     assert again["seen"] == summary["seen"]
+    assert "has changed" not in capsys.readouterr().out
+    manifest["scenario"]["road"]["pavement_width_m"] += 1
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    evaluate_run(out, episodes=1, seed=2_000_000, drivers=False, videos=0, device="cpu")
+    assert "the scenario has changed since this run began: road.pavement_width_m: saved" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("scenario", ["hb", "hw"])

@@ -11,7 +11,7 @@ from typing import Any
 from semore_fast.errors import UserError
 from semore_fast.logging import read_metrics
 from semore_fast.plot import Curve, read_curve
-from semore_fast.rundir import CONFIG, METRICS, SUMMARY, RunDirectory
+from semore_fast.rundir import CONFIG, MANIFEST, METRICS, SUMMARY, RunDirectory
 
 _TIME = "time/"
 
@@ -97,7 +97,7 @@ def read_run(folder: Path) -> RunRecord:
     return RunRecord(
         path=folder,
         config=run.config,
-        manifest=run.read_json("manifest.json") if (folder / "manifest.json").is_file() else {},
+        manifest=run.read_json(MANIFEST) if (folder / MANIFEST).is_file() else {},
         summary=run.read_json(SUMMARY) if finished else None,
         curve=read_curve(lines),
         frame=frame,
