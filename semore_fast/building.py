@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 
@@ -70,19 +71,12 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
         "replay": f"{replay_reason}; {feed.reason}",
         "guidance": guidance_reason,
     }
-    scenario = dataclasses.asdict(worlds.scenario)
-    changes = run.scenario_changes(scenario)
-    for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices, *changes):
-        progress.note(note)
-    manifest = {
-        **chosen,
+    made_of = {
         "kernels": {name: dataclasses.asdict(choice) for name, choice in choices.items()},
-        "system": describe_system(),
-        "scenario": scenario,
+        "scenario": dataclasses.asdict(worlds.scenario),
         "parameters": sum(parameter.numel() for parameter in agent.parameters() if parameter.requires_grad),
     }
-    if not changes:  # else it stays as the run began, so that whoever comes next is told, too
-        run.write_json(MANIFEST, manifest)
+    record(run, progress, chosen, made_of)
     saved = checkpoint.load_latest(run.checkpoints) if run.checkpoints.is_dir() else None
     metrics, tensorboard = open_logs(config, run, None if saved is None else saved.step, stack)
     return Parts(
@@ -100,6 +94,18 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
         progress=progress,
         saved=saved,
     )
+
+
+def record(run: RunDirectory, progress: Progress, chosen: dict[str, str], made_of: dict[str, Any]) -> None:
+    """Says what was chosen and what has changed, and writes manifest.json.
+
+    That of a run whose scenario has changed stays as the run began, so that whoever comes next is told, too.
+    """
+    changes = run.scenario_changes(made_of["scenario"])
+    for note in (*(f"{name}: {choice}" for name, choice in chosen.items()), *run.notices, *changes):
+        progress.note(note)
+    if not changes:
+        run.write_json(MANIFEST, {**chosen, "system": describe_system(), **made_of})
 
 
 def build_guidance(config: RunConfig, device: torch.device, say: Callable[[str], None]) -> tuple[GuidanceService, str]:
