@@ -158,7 +158,8 @@ class RunConfig:
     graphs: Literal["auto", "on", "off"] = "auto"
     """Replay updates and decisions as CUDA graphs. auto: on a GPU."""
     compile: bool = False
-    """Compile losses and their gradients with torch.compile. Results differ by rounding."""
+    """Compile losses and their gradients with torch.compile: the first update then takes up to a minute, less once a
+    cache on disk is warm, and results differ by rounding."""
     replay: Literal["auto", "reference", "cpp"] = "auto"
     """Backend of the replay buffer."""
     guidance: Literal["auto", "scripted", "qwen", "chat", "recorded", "none"] = "auto"
