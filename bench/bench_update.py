@@ -80,6 +80,7 @@ class Learner:
 
 @pytest.mark.parametrize(("preset", "batch", "method"), CASES)
 @pytest.mark.benchmark(group="update")
+@pytest.mark.timeout(900)  # compiling
 def test_update(benchmark: BenchmarkFixture, preset: str, batch: int, method: str) -> None:
     if not ON_GPU:
         torch.set_num_threads(1)
