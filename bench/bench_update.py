@@ -13,7 +13,7 @@ to tighter bounds). Preset paper on a GPU; laptop on one thread without, and two
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from statistics import median, quantiles
 
@@ -32,6 +32,7 @@ from semore_fast.capture import CudaRecorder, RecordedUpdate
 from semore_fast.compiling import compile_learner
 from semore_fast.config import RunConfig
 from semore_fast.presets import PRESETS
+from semore_fast.streams import learner_stream
 from semore_fast.sweeping.estimate import noise_batch
 
 PRESET = "paper" if ON_GPU else "laptop"
@@ -76,6 +77,13 @@ class Learner:
         update_twice(self.update, self.batch, self.draws)
         if ON_GPU:
             torch.cuda.synchronize()
+
+
+@pytest.fixture(autouse=True)
+def _own_stream() -> Iterator[None]:
+    """As in training: what is queued on the default stream cannot be recorded."""
+    with learner_stream(DEVICE):
+        yield
 
 
 @pytest.mark.parametrize(("preset", "batch", "method"), CASES)

@@ -80,8 +80,8 @@ class InPlace:
         """Copies nothing but slots and scalars."""
         self._replay.locate(indices, self._windows)
         rows = self._rows
-        if self._device.type != "cpu":  # few bytes from pageable memory, read before the call returns
-            rows = {name: tensor.to(self._device) for name, tensor in rows.items()}
+        if self._device.type != "cpu":  # pageable memory has been read when the call returns; the learner goes on
+            rows = {name: tensor.to(self._device, non_blocking=True) for name, tensor in rows.items()}
         return _batch(self._store, rows["slots"], rows)
 
 

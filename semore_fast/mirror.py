@@ -77,7 +77,8 @@ class MirroredReplay:
 
     def _copy(self, target: Tensor, source: NDArray[np.uint8], slots: I64) -> None:
         rows = torch.from_numpy(source[slots])  # a copy, so the ring may move on
-        target[torch.from_numpy(slots).to(self.device)] = rows.to(self.device)
+        where, what = (x.to(self.device, non_blocking=True) for x in (torch.from_numpy(slots), rows))
+        target[where] = what
 
     @property
     def frames(self) -> U8:

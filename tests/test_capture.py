@@ -20,6 +20,7 @@ from semore_fast.backend import choose_ops
 from semore_fast.capture import CudaRecorder, RecordedAct, RecordedUpdate, Tensors, Work, choose_calls
 from semore_fast.compiling import compile_learner
 from semore_fast.errors import UserError
+from semore_fast.streams import learner_stream
 
 METHODS = list(REPRESENTATIONS)
 UPDATES = 30
@@ -118,4 +119,6 @@ def test_cuda_graphs_drift_as_rounding_does(name: str, precision: str, compiled:
     agent = make()
     if compiled:
         compile_learner(agent)
-    assert_rounding_apart(trained(agent, 200, RecordedUpdate(agent, CudaRecorder(), store_stays=False)), make)
+    with learner_stream(device):  # as in training
+        logged = trained(agent, 200, RecordedUpdate(agent, CudaRecorder(), store_stays=False))
+    assert_rounding_apart(logged, make)

@@ -75,9 +75,8 @@ class Agent(nn.Module):
 
     def _adam(self, parameters: list[nn.Parameter], rate: float, beta1: float = 0.9) -> torch.optim.Adam:
         """The rate is a tensor, so that an update recorded as a graph sees it change."""
-        recordable = self.device.type == "cuda"
-        lr = torch.tensor(rate, device=self.device)
-        return torch.optim.Adam(parameters, lr=lr, betas=(beta1, 0.999), fused=True, capturable=recordable)
+        lr, on_gpu = torch.tensor(rate, device=self.device), self.device.type == "cuda"
+        return torch.optim.Adam(parameters, lr=lr, betas=(beta1, 0.999), fused=True, capturable=on_gpu)
 
     @staticmethod
     def _pairs(online: nn.Module, target: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -110,15 +109,18 @@ class Agent(nn.Module):
             return self.representation.attention(self._prepare(*as_store(frames)))
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Draws:
-        """Draws one update's random numbers on the CPU and moves them to the learner's device."""
+        """Draws one update's random numbers on the CPU and moves them to the learner's device, not waiting for it."""
         views, boots = self.representation.observation_views, self.representation.bootstrap_views
         actions, reach = self.spec.action_dim, self.shift_reach
 
+        def moved(x: Tensor) -> Tensor:
+            return x.to(self.device, non_blocking=True)
+
         def shift(count: int) -> Tensor:
-            return torch.randint(-reach, reach + 1, (count, batch_size, 2), generator=generator).to(self.device)
+            return moved(torch.randint(-reach, reach + 1, (count, batch_size, 2), generator=generator))
 
         def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator).to(self.device)
+            return moved(torch.randn(*shape, generator=generator))
 
         return Draws(
             observation_shift=shift(views),
@@ -255,8 +257,7 @@ class Agent(nn.Module):
             "policy/temperature": self.temperature.value(),
         }
         if "temperature" in self.optimisers:
-            temperature_loss = self.temperature.loss(log_prob)
-            self._step("temperature", temperature_loss, self.temperature.parameters())
+            self._step("temperature", self.temperature.loss(log_prob), self.temperature.parameters())
         return metrics
 
     def _actor_objective(self, maps: tuple[Tensor, ...], feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
