@@ -43,7 +43,7 @@ def map_side(spec: TrunkSpec, image_size: int) -> int:
     for kernel, stride in zip(spec.kernels, spec.strides, strict=True):
         side = (side - kernel) // stride + 1
         if side < 1:
-            raise ValueError(f"image size {image_size} is too small for this trunk; use a larger --image-size")
+            raise ValueError(f"image size {image_size} is too small for this trunk; use a larger --env.image-size")
     return side
 
 

@@ -72,7 +72,7 @@ def test_print_config_is_json_and_trains_nothing(tmp_path: Path) -> None:
         (["--frames", "0"], "--frames"),
         (["--sampling.updates-per-step", "-1"], "--sampling.updates-per-step"),
         (["--semore.steered-fraction", "1.5"], "--semore.steered-fraction must lie in [0, 1], got 1.5"),
-        (["--env.image-size", "8"], "--image-size"),
+        (["--env.image-size", "8"], "use a larger --env.image-size"),
         (["--kernels", "triton"], "triton"),
         (["--sampling.capacity", "3"], "capacity"),
         (["--sampling.capacity", "2000000000"], "GiB"),

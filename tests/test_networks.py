@@ -52,7 +52,7 @@ def test_map_side_is_the_side_of_the_map(name, image):
 
 
 def test_a_picture_too_small_is_named():
-    with pytest.raises(ValueError, match=r"image size 20 is too small.*--image-size"):
+    with pytest.raises(ValueError, match=r"image size 20 is too small.*--env.image-size"):
         map_side(TRUNKS["dmr"], 20)
 
 
