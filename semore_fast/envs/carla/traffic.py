@@ -61,7 +61,7 @@ class Traffic:
                 self._manager = client.get_trafficmanager(self._port)
         except (CarlaLost, OSError) as error:
             raise CarlaSetupError(
-                f"no Traffic Manager on port {self._port}: the port is taken, choose another with --carla-tm-port"
+                f"no Traffic Manager on port {self._port}: another process has taken it meanwhile; start again"
             ) from error
         with asking("set up the Traffic Manager", self._limit_s):
             self._manager.set_synchronous_mode(True)
