@@ -19,8 +19,9 @@ def compile_learner(agent: Agent) -> None:
     Raises:
         UserError: nothing can be compiled here, as where the C++ compiler is missing. Found out on one small function.
     """
-    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = VERSIONS
-    dynamo.fail_on_recompile_limit_hit = True  # the default is to go on eagerly
+    # The names that torch 2.6 knows; later ones have them as aliases.
+    dynamo.cache_size_limit = dynamo.accumulated_cache_size_limit = VERSIONS
+    dynamo.fail_on_cache_limit_hit = True  # the default is to go on eagerly
     try:
         torch.compile(F.silu)(torch.ones(8, device=agent.device))
     except RuntimeError as error:
