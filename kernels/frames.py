@@ -8,8 +8,9 @@ frame, h and w sides of an output.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
+from typing import Sequence  # noqa: UP035  # the one that custom operators of torch 2.6 know
 
 import torch
 import triton

@@ -7,6 +7,7 @@ D channels of a position.
 from __future__ import annotations
 
 import torch
+import triton
 from torch import Tensor
 
 from semore.ops import FrameStore, InputSpec
@@ -15,11 +16,15 @@ from semore_fast.kernels.interaction import interaction as fused_interaction
 from semore_fast.kernels.launch import INTERPRETED
 from semore_fast.kernels.similarity import ssim_distance as fused_distance
 
+LEAST_TRITON = (3, 6)  # as pyproject.toml asks; the oldest that the kernels are tested with
 LEAST_CAPABILITY = (8, 0)  # bfloat16 in the tensor cores; the kernels are compiled ahead of time for 8.0 and 9.0
 
 
 def unsupported_reasons(device: torch.device) -> list[str]:
     """Why these kernels cannot work on `device`; empty where they can."""
+    if tuple(map(int, triton.__version__.split(".")[:2])) < LEAST_TRITON:
+        needs = ".".join(map(str, LEAST_TRITON))
+        return [f"Triton is {triton.__version__}, they need {needs}; pip install 'triton>={needs}', or a newer torch"]
     if device.type == "cpu" and INTERPRETED:
         return []
     if device.type != "cuda":

@@ -17,17 +17,19 @@ _GIT_TIMEOUT_S = 5.0
 def describe_system() -> dict[str, Any]:
     """Return versions, commit, processor, memory (bytes) and GPUs as JSON-able values.
 
-    Packages are looked up, not imported; torch is imported for the GPUs' names.
+    Packages are looked up, not imported, but for torch, which tells its build (+cu130) and the GPUs' names.
     """
+    import torch  # more than a second: not for commands that only want versions
+
     return {
-        "versions": versions(),
+        "versions": {**versions(), "torch": str(torch.__version__)},
         "commit": commit(Path(__file__).resolve().parent),
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cores": psutil.cpu_count(logical=True) or 0,
         "cores_usable": usable_cores(),
         "memory_bytes": psutil.virtual_memory().total,
-        "gpus": gpu_names(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
 
 
@@ -70,13 +72,6 @@ def cpu_model() -> str:
         return platform.processor() or UNKNOWN
     names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine() or UNKNOWN
-
-
-def gpu_names() -> list[str]:
-    """Return the names of the CUDA devices that torch can use."""
-    import torch  # more than a second: not for commands that only want versions
-
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def _git(directory: Path, *arguments: str) -> str | None:

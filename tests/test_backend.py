@@ -91,6 +91,13 @@ def test_triton_by_name_needs_a_gpu() -> None:
         choose_ops("triton", CPU)
 
 
+def test_an_older_triton_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytest.importorskip("triton"), "__version__", "3.2.0")
+    with pytest.raises(UserError, match=r"\(Triton is 3\.2\.0, they need 3\.6; pip install 'triton>=3\.6'"):
+        choose_ops("triton", CUDA)
+    assert choose_ops("auto", CPU)[0].encoder_inputs is ops_cpp.encoder_inputs
+
+
 def test_without_triton_auto_goes_on_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith(("semore_fast.kernels", "semore_fast.ops_triton"))]:
         monkeypatch.delitem(sys.modules, name)
