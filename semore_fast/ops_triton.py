@@ -22,13 +22,13 @@ LEAST_CAPABILITY = (8, 0)  # bfloat16 in the tensor cores; the kernels are compi
 
 def unsupported_reasons(device: torch.device) -> list[str]:
     """Why these kernels cannot work on `device`; empty where they can."""
-    if tuple(map(int, triton.__version__.split(".")[:2])) < LEAST_TRITON:
-        needs = ".".join(map(str, LEAST_TRITON))
-        return [f"Triton is {triton.__version__}, they need {needs}; pip install 'triton>={needs}', or a newer torch"]
     if device.type == "cpu" and INTERPRETED:
         return []
     if device.type != "cuda":
         return [f"Triton compiles for GPUs, and the learner is on {device.type}"]
+    if tuple(map(int, triton.__version__.split(".")[:2])) < LEAST_TRITON:
+        needs = ".".join(map(str, LEAST_TRITON))
+        return [f"Triton is {triton.__version__}, they need {needs}; pip install 'triton>={needs}', or a newer torch"]
     if not torch.cuda.is_available():
         return ["torch sees no GPU"]
     capability = torch.cuda.get_device_capability(device)
