@@ -9,6 +9,8 @@ from torch._dynamo import config as dynamo
 from semore.agents import Agent
 from semore_fast.errors import UserError
 
+LEAST_TORCH = (2, 11)
+"""The oldest it was tried with but for 2.6, which compiles anew at every update where an operation is not traced."""
 VERSIONS = 1024
 """Compiled versions of one function at most: every learner of a process (seeds trained together) has its own."""
 
@@ -17,11 +19,14 @@ def compile_learner(agent: Agent) -> None:
     """Compiles what updates minimise; the first update of each kind takes about half a minute, less from the cache.
 
     Raises:
-        UserError: nothing can be compiled here, as where the C++ compiler is missing. Found out on one small function.
+        UserError: torch is too old, or nothing can be compiled here, as where the C++ compiler is missing: found out on
+            one small function.
     """
-    # The names that torch 2.6 knows; later ones have them as aliases.
-    dynamo.cache_size_limit = dynamo.accumulated_cache_size_limit = VERSIONS
-    dynamo.fail_on_cache_limit_hit = True  # the default is to go on eagerly
+    if tuple(map(int, torch.__version__.split(".")[:2])) < LEAST_TORCH:
+        needs = ".".join(map(str, LEAST_TORCH))
+        raise UserError(f"--compile needs torch {needs} or newer, this is {torch.__version__}; leave --compile out")
+    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = VERSIONS
+    dynamo.fail_on_recompile_limit_hit = True  # the default is to go on eagerly
     try:
         torch.compile(_try)(torch.ones(8, device=agent.device))
     except RuntimeError as error:

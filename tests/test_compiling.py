@@ -49,3 +49,9 @@ def test_where_nothing_compiles_one_line_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch, "compile", lambda function: refuse)
     with pytest.raises(UserError, match=r"^--compile: PyTorch cannot compile for cpu here \(Invalid.*found\); leave"):
         compile_learner(small_agent("sac"))
+
+
+def test_an_older_torch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cu124")
+    with pytest.raises(UserError, match=r"^--compile needs torch 2\.11 or newer, this is 2\.6\.0\+cu124; leave"):
+        compile_learner(small_agent("sac"))
