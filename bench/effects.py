@@ -4,8 +4,8 @@
 
 Prints a line for each: the return over the second half of a run's evaluations, which is less noisy than its last, and
 what it differs from the preset's by, with the standard error over seeds and a permutation test's p; the final returns
-and gaps; the seeds that see (gap beyond two of its standard errors, as reports count them); minutes, which are rough
-where machines were shared.
+and gaps; the seeds that see (gap beyond two of its standard errors, as reports count them); updates a second, which are
+rough where machines were shared.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class AgentConfig:
     """Highest return in the histogram."""
     centre: Literal["constant", "picture"] = "constant"
     """What is subtracted from x/255: the input offset, or the mean picture of the frames learnt from so far, pixel by
-    pixel; with it trunks learn to see people in about a quarter of the updates (docs/learning.md)."""
+    pixel; with it a trunk taught who will be hit learns it in about a quarter of the updates (docs/learning.md)."""
     input_offset: float = 0.5
     """Subtracted from x/255 with a constant centre: 0 leaves a trunk nearly blind early on (docs/learning.md)."""
     shift_pixels: int = 0
