@@ -7,7 +7,6 @@ D channels of a position.
 from __future__ import annotations
 
 import torch
-import triton
 from torch import Tensor
 
 from semore.ops import FrameStore, InputSpec
@@ -26,6 +25,8 @@ def unsupported_reasons(device: torch.device) -> list[str]:
         return []
     if device.type != "cuda":
         return [f"Triton compiles for GPUs, and the learner is on {device.type}"]
+    import triton  # by name in a function alone: the kernels are who uses it
+
     if tuple(map(int, triton.__version__.split(".")[:2])) < LEAST_TRITON:
         needs = ".".join(map(str, LEAST_TRITON))
         return [f"Triton is {triton.__version__}, they need {needs}; pip install 'triton>={needs}', or a newer torch"]
