@@ -3,11 +3,15 @@
     pytest bench/bench_update.py --benchmark-only
 
 *definition*: the operations of `semore/ops.py`, float32, eager. *float32* and *bfloat16*: the operations that `auto`
-takes, in that precision; *published*: as bfloat16, in the order of published agents (`published_order.py`); *compiled*:
-as bfloat16, through torch.compile, for two methods since that takes a minute; *graphs* and *compiled graphs*:
-replayed as CUDA graphs, where there is a GPU. Same method, same batch, same draws. Equality comes first: the
-losses of a first update agree with the definition's, to 0.1 % in float32 and 5 % in bfloat16 (tests hold each operation
-to tighter bounds). Preset paper on a GPU; laptop on one thread without, and two methods at paper's sizes, batch 32.
+takes, in that precision; bfloat16 where the device computes it. The others are in the precision that `auto` takes here:
+*published*, in the order of published agents (`published_order.py`); *compiled*, through torch.compile, for two
+methods since that takes a minute; *graphs* and *compiled graphs*, replayed as CUDA graphs, where there is a GPU. Same
+method, same batch, same draws. Equality comes first: the losses of a first update agree with the definition's, to 0.1 %
+in float32 and 5 % in bfloat16 (tests hold each operation to tighter bounds). Preset paper on a GPU; laptop without,
+and two methods at paper's sizes, batch 32.
+
+Without a GPU all of them take one thread, and two more take all cores: *definition, all cores*, where PyTorch's
+operations do, and *all cores*, where the C++ operations do and PyTorch's take one, as the preset laptop runs.
 """
 
 from __future__ import annotations
@@ -26,14 +30,15 @@ from published_order import published_order
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from semore.agents import REPRESENTATIONS, Agent
-from semore_fast.backend import choose_ops
-from semore_fast.building import build_agent
+from semore_fast.arithmetic import choose_arithmetic
+from semore_fast.building import build_agent, build_ops
 from semore_fast.capture import CudaRecorder, RecordedUpdate
 from semore_fast.compiling import compile_learner
 from semore_fast.config import RunConfig
 from semore_fast.presets import PRESETS
 from semore_fast.streams import learner_stream
 from semore_fast.sweeping.estimate import noise_batch
+from semore_fast.system import usable_cores
 
 PRESET = "paper" if ON_GPU else "laptop"
 CASES = [(PRESET, PRESETS[PRESET].sampling.batch_size, method) for method in REPRESENTATIONS]
@@ -41,8 +46,11 @@ if not ON_GPU:
     CASES += [("paper", 32, "sac"), ("paper", 32, "semore")]
 ROUNDS = 30 if ON_GPU else 8
 COMPILED = ("sac", "semore")
-FASTEST = "graphs" if ON_GPU else "bfloat16"
+PRECISION = choose_arithmetic("auto", DEVICE)[0]
+FASTEST = "graphs" if ON_GPU else "all cores"
 """What training runs unasked."""
+NAMES = ["definition", "float32", *(["bfloat16"] if PRECISION == "bfloat16" else []), "published"]
+NAMES += ["graphs"] if ON_GPU else ["definition, all cores", "all cores"]
 
 
 def config_of(preset: str, batch: int, method: str) -> RunConfig:
@@ -55,10 +63,14 @@ class Learner:
     """A learner that updates twice a call, once with each cadence."""
 
     def __init__(self, config: RunConfig, contestant: str) -> None:
-        precision = "float32" if contestant in ("definition", "float32") else "bfloat16"
+        defining = contestant.startswith("definition")
+        precision = "float32" if defining or contestant == "float32" else PRECISION
         config = in_precision(config, precision)
         torch.manual_seed(0)
-        ops = choose_ops("reference" if contestant == "definition" else "auto", DEVICE)[0]
+        cores = usable_cores() if "all cores" in contestant else 1
+        self.torch_threads = cores if defining else 1
+        kernels = "reference" if defining else "auto"
+        ops = build_ops(dataclasses.replace(config, kernels=kernels, threads=cores), DEVICE)[0]
         with published_order() if contestant == "published" else nullcontext():
             self.agent: Agent = build_agent(config, DEVICE, ops)
         self.update: Callable[..., dict[str, torch.Tensor]] = self.agent.update
@@ -74,6 +86,8 @@ class Learner:
         return {name: float(value) for name, value in self.update(self.batch, self.draws, True, True).items()}
 
     def __call__(self) -> None:
+        if not ON_GPU:
+            torch.set_num_threads(self.torch_threads)
         update_twice(self.update, self.batch, self.draws)
         if ON_GPU:
             torch.cuda.synchronize()
@@ -90,16 +104,14 @@ def _own_stream() -> Iterator[None]:
 @pytest.mark.benchmark(group="update")
 @pytest.mark.timeout(900)  # compiling
 def test_update(benchmark: BenchmarkFixture, preset: str, batch: int, method: str) -> None:
-    if not ON_GPU:
-        torch.set_num_threads(1)
-    names = ["definition", "float32", "published", "bfloat16", *(["graphs"] if ON_GPU else [])]
+    names = list(NAMES)
     if method in COMPILED:
         names += ["compiled", *(["compiled graphs"] if ON_GPU else [])]
     config = config_of(preset, batch, method)
     learners = {name: Learner(config, name) for name in names}
     losses = {name: learner.first_losses() for name, learner in learners.items()}
     for name in names[1:]:
-        near = 1e-3 if name == "float32" else 0.05
+        near = 1e-3 if name == "float32" or PRECISION == "float32" or "definition" in name else 0.05
         for key in ("loss/critic", "q/target"):
             assert losses[name][key] == pytest.approx(losses["definition"][key], rel=near, abs=near), (name, key)
     for learner in learners.values():
@@ -113,7 +125,10 @@ def test_update(benchmark: BenchmarkFixture, preset: str, batch: int, method: st
         figures |= {f"{name}_ms": 500 * middle, f"{name}_quartiles_ms": [round(500 * low, 2), round(500 * high, 2)]}
     for name in names[1:]:
         figures[f"{name}_times_as_fast"] = times_as_fast(spent["definition"], spent[name])
-    figures[f"{FASTEST}_times_as_fast_as_published"] = times_as_fast(spent["published"], spent[FASTEST])
+    figures[f"{PRECISION}_times_as_fast_as_published"] = times_as_fast(spent["published"], spent[PRECISION])
+    if not ON_GPU:
+        both = spent["definition, all cores"], spent["all cores"]
+        figures["all_cores_times_as_fast_as_definition_on_all_cores"] = times_as_fast(*both)
     report(benchmark, figures)
 
 

@@ -4,7 +4,8 @@
 
 One thread, bfloat16 and float32, the semantic trunks of `laptop` (batch 64) and `paper` (batch 32). Backward is what
 training needs: gradients of weights and bias, and of the input in all layers but the first. Shares are of a product of
-two 1024² matrices, timed in turns with them.
+two 1024² matrices, timed in turns with them. *whole* is the operation `trunk` with its biases and ReLUs, by its
+definition and, in float32, by its C++ twin on one thread and on all cores; forward, and forward and backward.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ from interleave import alternate
 from torch import Tensor
 
 from semore.networks import TRUNKS
+from semore.ops import REFERENCE
 from semore_fast.allocator import reexec_with_tuned_allocator
+from semore_fast.backend import choose_ops
 from semore_fast.building import STACK
 from semore_fast.presets import PRESETS
-from semore_fast.system import describe_system
+from semore_fast.system import describe_system, usable_cores
 
 SIZES = {"laptop": 64, "paper": 32}
 """Preset, and its minibatch here."""
 ROUNDS, SIDE = 15, 1024
+CPU = torch.device("cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +70,42 @@ def layers_of(preset: str, dtype: torch.dtype) -> list[Layer]:
     return made
 
 
+def wholes(layers: list[Layer]) -> dict[str, Callable[[], object]]:
+    """The trunk as one operation, by each that has it; equal first."""
+    dtype = layers[0].x.dtype
+    weights = [layer.weight.clone().requires_grad_() for layer in layers]
+    biases = [torch.zeros(len(weight), dtype=dtype, requires_grad=True) for weight in weights]
+    made: dict[str, Callable[..., Tensor]] = {"definition": REFERENCE.trunk}
+    if dtype == torch.float32:
+        for name, threads in (("C++", 1), ("C++ all cores", usable_cores())):
+            made[name] = choose_ops("cpp", CPU, dtype, threads)[0].trunk
+
+    def forward(op: Callable[..., Tensor]) -> Tensor:
+        return op(layers[0].x, weights, biases, [layer.stride for layer in layers])
+
+    @torch.no_grad()
+    def alone(op: Callable[..., Tensor]) -> Tensor:
+        return forward(op)
+
+    def both(op: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        out = forward(op)
+        return torch.autograd.grad(out, [*weights, *biases], torch.ones_like(out))
+
+    wanted = both(REFERENCE.trunk)
+    for op in made.values():
+        for got, right in zip(both(op), wanted, strict=True):
+            torch.testing.assert_close(got, right, rtol=1e-3, atol=1e-4 * float(right.abs().max()))
+    calls = {f"whole forward, {name}": partial(alone, op) for name, op in made.items()}
+    return calls | {f"whole both, {name}": partial(both, op) for name, op in made.items()}
+
+
 def measure(preset: str, dtype: torch.dtype) -> dict[str, Any]:
-    """Milliseconds and share of the peak for each layer's passes, and for all of them together."""
+    """Milliseconds and share of the peak for each layer's passes, for all of them together, and for whole trunks."""
     square = torch.randn(SIDE, SIDE).to(dtype)
     calls: dict[str, Callable[[], object]] = {"peak": lambda: square @ square}
     flop = {"peak": 2.0 * SIDE**3}
-    for number, layer in enumerate(layers_of(preset, dtype), 1):
+    layers = layers_of(preset, dtype)
+    for number, layer in enumerate(layers, 1):
         out = layer.forward()
         once = 2.0 * out.numel() * layer.weight[0].numel()
         calls |= {
@@ -79,6 +113,10 @@ def measure(preset: str, dtype: torch.dtype) -> dict[str, Any]:
             f"{number} backward": partial(layer.backward, torch.randn_like(out)),
         }
         flop |= {f"{number} forward": once, f"{number} backward": once * (1 if layer.first else 2)}
+    each = [name for name in calls if name != "peak"]
+    for name, call in wholes(layers).items():
+        calls[name] = call
+        flop[name] = sum(flop[one] for one in each if "forward" in one or "both" in name)
     spent = {name: median(seconds) for name, seconds in alternate(calls, ROUNDS).items()}
     peak = flop["peak"] / spent["peak"]
 
@@ -86,10 +124,9 @@ def measure(preset: str, dtype: torch.dtype) -> dict[str, Any]:
         seconds = sum(spent[name] for name in names)
         return {"ms": round(1e3 * seconds, 3), "of_peak": round(sum(flop[name] for name in names) / seconds / peak, 3)}
 
-    passes = [name for name in calls if name != "peak"]
-    rows = {name: row([name]) for name in passes}
-    rows |= {f"all {kind}": row([name for name in passes if kind in name]) for kind in ("forward", "backward")}
-    return {"peak_gflop_per_s": round(peak / 1e9, 1), **rows, "all": row(passes)}
+    rows = {name: row([name]) for name in calls if name != "peak"}
+    rows |= {f"all {kind}": row([name for name in each if kind in name]) for kind in ("forward", "backward")}
+    return {"peak_gflop_per_s": round(peak / 1e9, 1), **rows, "all": row(each)}
 
 
 def main(target: Path) -> None:

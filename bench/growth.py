@@ -27,8 +27,7 @@ from interleave import update_twice
 from semore.replay_types import ReplaySpec
 from semore_fast.allocator import reexec_with_tuned_allocator
 from semore_fast.arithmetic import choose_arithmetic
-from semore_fast.backend import choose_ops
-from semore_fast.building import STACK, build_agent
+from semore_fast.building import STACK, build_agent, build_ops
 from semore_fast.envs import SCENARIOS, DrivingVectorEnv
 from semore_fast.feed import Feed
 from semore_fast.presets import PRESETS
@@ -66,7 +65,7 @@ def update(batch: int, side: int) -> float:
         env=dataclasses.replace(BASE.env, image_size=side),
         sampling=dataclasses.replace(BASE.sampling, batch_size=batch),
     )
-    agent = build_agent(config, DEVICE, choose_ops("auto", DEVICE)[0])
+    agent = build_agent(config, DEVICE, build_ops(config, DEVICE)[0])
     generator = torch.Generator().manual_seed(0)
     sample, draws = noise_batch(config, generator, DEVICE), agent.draw(batch, generator)
 
@@ -75,7 +74,7 @@ def update(batch: int, side: int) -> float:
 
 def interaction(positions: int) -> float:
     """Forward and backward, the streams' maps having so many positions."""
-    ops, batch, width = choose_ops("auto", DEVICE)[0], BASE.sampling.batch_size, BASE.semore.attention_channels
+    ops, batch, width = build_ops(BASE, DEVICE)[0], BASE.sampling.batch_size, BASE.semore.attention_channels
     dtype = torch.bfloat16 if choose_arithmetic(BASE.learner.precision, DEVICE)[0] == "bfloat16" else torch.float32
     taken = [torch.randn(batch, positions, width, device=DEVICE, dtype=dtype, requires_grad=True) for _ in range(4)]
 
@@ -88,7 +87,7 @@ def interaction(positions: int) -> float:
 
 def decision(envs: int) -> float:
     """Policy and simulator, one step of every environment."""
-    agent = build_agent(dataclasses.replace(BASE, agent="semore"), DEVICE, choose_ops("auto", DEVICE)[0])
+    agent = build_agent(dataclasses.replace(BASE, agent="semore"), DEVICE, build_ops(BASE, DEVICE)[0])
     side = BASE.env.image_size
     env = DrivingVectorEnv(
         SCENARIOS["jw"], envs, image_size=side, supersample=BASE.env.supersample, action_repeat=BASE.env.action_repeat

@@ -28,8 +28,7 @@ from torch import Tensor
 from semore.agents import Agent
 from semore.networks import Heads, Predictor, Trunk
 from semore_fast.allocator import reexec_with_tuned_allocator
-from semore_fast.backend import choose_ops
-from semore_fast.building import build_agent
+from semore_fast.building import build_agent, build_ops
 from semore_fast.cli import parse_run
 from semore_fast.config import RunConfig
 from semore_fast.sweeping.estimate import noise_batch
@@ -72,7 +71,7 @@ def _widened(value: Any) -> Any:
 
 def mixed(config: RunConfig, kept: tuple[str, ...]) -> Agent:
     """A learner in bfloat16 but for the parts that are kept in float32."""
-    agent = build_agent(config, CPU, choose_ops(config.kernels, CPU)[0])
+    agent = build_agent(config, CPU, build_ops(config, CPU)[0])
     if "critic" in kept:
         in_float32(agent.critic, "outputs")
         in_float32(agent.target_critic, "outputs")

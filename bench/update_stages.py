@@ -2,9 +2,10 @@
 
     python bench/update_stages.py OUT.json [flags of train]
 
-FLOPs are those of matrix products and convolutions. Bytes are what the operations read and write one by one, each
-tensor counted wherever it appears, so they are what eager execution moves, not the least that must be moved. Launches
-are operations that are not mere views. Stages are timed one after the other, with a wait for the device between them.
+FLOPs are those of the definition's matrix products and convolutions. Bytes are what PyTorch's operations read and write
+one by one, each tensor counted wherever it appears, so they are what eager execution moves, not the least that must be
+moved. Launches are operations of PyTorch's that are not mere views; C++ operations are in the times alone. Stages are
+timed one after the other, with a wait for the device between them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,13 +27,15 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from semore.agents import Agent
+from semore.ops import REFERENCE, Ops
 from semore_fast.allocator import reexec_with_tuned_allocator
-from semore_fast.backend import choose_ops
-from semore_fast.building import build_agent
+from semore_fast.building import build_agent, build_ops
 from semore_fast.cli import parse_run
 from semore_fast.sweeping.estimate import noise_batch
 from semore_fast.system import describe_system
 
+Spent = dict[str, dict[str, float]]
+"""What each stage took, by the name of what is counted."""
 ROUNDS = 12
 STAGES = {
     "_views": "observation: inputs",
@@ -98,7 +101,7 @@ class Stages:
         self._mark = now
 
 
-def run(agent: Agent, batch: Any, size: int, stages: Stages) -> dict[str, dict[str, float]]:
+def run(agent: Agent, batch: Any, size: int, stages: Stages) -> Spent:
     """Two updates, one of each cadence; what they spent, per update."""
     generator = torch.Generator().manual_seed(0)
     stages.spent.clear()
@@ -117,24 +120,28 @@ def matmul_gflop_per_s(dtype: torch.dtype, side: int = 1024) -> float:
 def measure(flags: list[str]) -> dict[str, Any]:
     """The table of a configuration."""
     config, _ = parse_run(flags, "")
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    ops, choices = choose_ops(config.kernels, DEVICE)
+    if config.torch_threads or config.threads:
+        torch.set_num_threads(config.torch_threads or config.threads)
+    ops, choices = build_ops(config, DEVICE)
     size, batch = config.sampling.batch_size, noise_batch(config, torch.Generator().manual_seed(0), DEVICE)
 
-    def fresh(counter: Callable[[], dict[str, float]]) -> tuple[Agent, Stages]:
+    def fresh(counter: Callable[[], dict[str, float]], ops: Ops = ops) -> tuple[Agent, Stages]:
         agent = build_agent(config, DEVICE, ops)
         return agent, Stages(agent, counter)
+
+    def counted(counter: Callable[[], dict[str, float]], ops: Ops, *modes: AbstractContextManager[Any]) -> Spent:
+        agent, stages = fresh(counter, ops)
+        run(agent, batch, size, stages)  # optimisers make their state
+        with ExitStack() as stack:
+            for mode in modes:
+                stack.enter_context(mode)
+            return run(agent, batch, size, stages)
 
     agent, timed = fresh(lambda: {"s": clock()})
     rounds = [run(agent, batch, size, timed) for _ in range(ROUNDS)][2:]
     traffic, flops = Traffic(), FlopCounterMode(display=False)
-    agent, counted = fresh(
-        lambda: {"flop": flops.get_total_flops(), "bytes": traffic.bytes, "launches": traffic.launches}
-    )
-    run(agent, batch, size, counted)  # optimisers make their state
-    with traffic, flops:
-        work = run(agent, batch, size, counted)
+    work = counted(lambda: {"bytes": traffic.bytes, "launches": traffic.launches}, ops, traffic)
+    needed = counted(lambda: {"flop": flops.get_total_flops()}, REFERENCE, flops)
     rows = {}
     for stage in work:
         times = sorted(one[stage]["s"] for one in rounds)
@@ -142,7 +149,7 @@ def measure(flags: list[str]) -> dict[str, Any]:
             "ms": round(1e3 * median(times), 3),
             "ms_spread": [round(1e3 * t, 3) for t in times[:: len(times) - 1]],
         }
-        rows[stage] |= {"gflop": round(work[stage]["flop"] / 1e9, 3), "gbyte": round(work[stage]["bytes"] / 1e9, 4)}
+        rows[stage] |= {"gflop": round(needed[stage]["flop"] / 1e9, 3), "gbyte": round(work[stage]["bytes"] / 1e9, 4)}
         rows[stage]["launches"] = work[stage]["launches"]
     return {
         "config": {

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <optional>
 #include <vector>
 
 namespace semore {
@@ -171,12 +172,12 @@ void encoder_inputs(const FrameBatch& in, const EncoderInputs<T>& out, float off
     if (in.batch == 0 || in.stack == 0 || in.height == 0 || in.width == 0) return;
     check_slots(in);
     const RowPlan<T> plan(in.stack, offset, absolute);
-    const std::int64_t workers = std::clamp<std::int64_t>(threads, 1, (in.batch + chunk - 1) / chunk);
-    std::vector<InputWriter<T>> writers(workers, InputWriter<T>(in, out, plan, rows));
-    WorkerPool pool(static_cast<int>(workers));
+    WorkerPool& pool = pool_of_this_thread(threads);
+    std::vector<std::optional<InputWriter<T>>> writers(pool.threads());
     pool.run(in.batch, chunk, [&](std::int64_t begin, std::int64_t end, int worker) {
+        if (!writers[worker]) writers[worker].emplace(in, out, plan, rows);
         for (std::int64_t sample = begin; sample < end; ++sample)
-            writers[worker].write(sample, std::min(sample + 1, end - 1));
+            writers[worker]->write(sample, std::min(sample + 1, end - 1));
         stream_fence();
     });
 }

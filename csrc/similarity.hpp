@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace semore {
@@ -175,11 +176,11 @@ private:
 // Fills what `out` asks for on `threads` threads. Windows must fit the maps.
 inline void ssim_distance(const MapPair& in, const Distances& out, int threads) {
     constexpr std::int64_t chunk = 4;
-    const std::int64_t workers = std::clamp<std::int64_t>(threads, 1, (in.batch + chunk - 1) / chunk);
-    std::vector<similarity::Comparer> comparers(workers, similarity::Comparer(in));
-    WorkerPool pool(static_cast<int>(workers));
+    WorkerPool& pool = pool_of_this_thread(threads);
+    std::vector<std::optional<similarity::Comparer>> comparers(pool.threads());
     pool.run(in.batch, chunk, [&](std::int64_t begin, std::int64_t end, int worker) {
-        for (std::int64_t sample = begin; sample < end; ++sample) comparers[worker].compare_sample(sample, out);
+        if (!comparers[worker]) comparers[worker].emplace(in);
+        for (std::int64_t sample = begin; sample < end; ++sample) comparers[worker]->compare_sample(sample, out);
     });
 }
 

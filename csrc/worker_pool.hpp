@@ -145,4 +145,11 @@ private:
     std::unique_ptr<State> state_;
 };
 
+// A pool of the calling thread's own, kept for its next call: starting threads costs more than a small loop does.
+inline WorkerPool& pool_of_this_thread(int threads) {
+    thread_local std::unique_ptr<WorkerPool> pool;
+    if (!pool || pool->threads() != threads || !pool->usable_here()) pool = std::make_unique<WorkerPool>(threads);
+    return *pool;
+}
+
 }  // namespace semore

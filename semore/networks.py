@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semore.ops import REFERENCE, Ops
+
 LayerT = TypeVar("LayerT", nn.Linear, nn.Conv2d)
 RELU_GAIN = math.sqrt(2)
 
@@ -51,15 +53,24 @@ class Trunk(nn.Sequential):
     """Picture [B, in_channels, H, W] to feature map [B, C, h, w].
 
     Orthogonal weights that keep the signal's size from layer to layer, as DrQ-v2 (Yarats et al. 2021). PyTorch's own
-    start passes on about a sixth of its input's mean square in every layer (docs/learning.md).
+    start passes on about a sixth of its input's mean square in every layer (docs/learning.md). One operation of `ops`
+    runs all layers.
     """
 
-    def __init__(self, spec: TrunkSpec, in_channels: int) -> None:
+    def __init__(self, spec: TrunkSpec, in_channels: int, ops: Ops = REFERENCE) -> None:
         layers: list[nn.Module] = []
         for kernel, stride, channels in zip(spec.kernels, spec.strides, spec.channels, strict=True):
             layers += [orthogonal(nn.Conv2d(in_channels, channels, kernel, stride), RELU_GAIN), nn.ReLU(inplace=True)]
             in_channels = channels
         super().__init__(*layers)
+        self.ops = ops
+        self.strides = spec.strides
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns the feature map."""
+        convolutions = [layer for layer in self if isinstance(layer, nn.Conv2d)]
+        biases = [layer.bias for layer in convolutions if layer.bias is not None]
+        return self.ops.trunk(x, [layer.weight for layer in convolutions], biases, self.strides)
 
 
 class Head(nn.Module):

@@ -9,7 +9,7 @@ N query positions, M key positions, D channels of a position.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -119,6 +119,23 @@ def _scaled(x_BCHW: Tensor, factor: float) -> Tensor:
     return x_BCHW.to(torch.float32, memory_format=torch.channels_last).mul_(factor)
 
 
+def trunk(x_BCHW: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+    """Convolutions without padding, a ReLU after each.
+
+    Args:
+        x_BCHW: the picture.
+        weights: of each layer, [channels, in_channels, kernel height, kernel width].
+        biases: [channels].
+        strides: pixels.
+
+    Returns:
+        The last layer's map [B, C, h, w].
+    """
+    for weight, bias, stride in zip(weights, biases, strides, strict=True):
+        x_BCHW = F.relu_(F.conv2d(x_BCHW, weight, bias, stride))
+    return x_BCHW
+
+
 def interaction(q_BND: Tensor, k_BMD: Tensor, v_motion_BMD: Tensor, v_semantic_BND: Tensor) -> tuple[Tensor, Tensor]:
     """Bidirectional cross-attention from one score matrix (eqs 6-7).
 
@@ -165,8 +182,9 @@ class Ops:
     encoder_inputs: Callable[
         [FrameStore, Tensor, Tensor | None, InputSpec], tuple[Tensor, Tensor | None, Tensor | None]
     ]
+    trunk: Callable[[Tensor, Sequence[Tensor], Sequence[Tensor], Sequence[int]], Tensor]
     interaction: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
     ssim_distance: Callable[[Tensor, Tensor, int], Tensor]
 
 
-REFERENCE = Ops(encoder_inputs=encoder_inputs, interaction=interaction, ssim_distance=ssim_distance)
+REFERENCE = Ops(encoder_inputs=encoder_inputs, trunk=trunk, interaction=interaction, ssim_distance=ssim_distance)

@@ -380,3 +380,43 @@ def ssim_distance(
 
     Raises `ValueError` for empty maps or a window that does not fit them.
     """
+
+def trunk_instruction_set() -> str:
+    """Name of the instruction set that trunks use on this processor."""
+
+def trunk_forward(
+    *,
+    batch: int,
+    height: int,
+    width: int,
+    channels: int,
+    layers: list[tuple[int, int, int, int]],
+    picture: int,
+    weights: list[int],
+    biases: list[int],
+    maps: list[int],
+    threads: int,
+) -> None:
+    """Fill each layer's maps, but those between whose address is 0; `semore_fast.trunk_cpp` checks what they hold.
+
+    Raises `ValueError` for a layer that does not fit its map.
+    """
+
+def trunk_backward(
+    *,
+    batch: int,
+    height: int,
+    width: int,
+    channels: int,
+    layers: list[tuple[int, int, int, int]],
+    picture: int,
+    weights: list[int],
+    biases: list[int],
+    maps: list[int],
+    upstream: int,
+    weight_slopes: list[int],
+    bias_slopes: list[int],
+    picture_slopes: int,
+    threads: int,
+) -> None:
+    """Fill the slopes of weights, biases and, unless its address is 0, the picture; raises as `trunk_forward`."""

@@ -4,12 +4,17 @@ A backend is a module with one function per operation it twins, under the operat
 `semore.ops`, and `unsupported_reasons(device)`. `auto` takes the fastest shipped one that works on the device;
 `reference` is the definition everywhere; a list of names takes, for every operation, the first that has it, and the
 definition for operations that none of them has. `auto` may end a list. A name with a dot is a module of the user's own.
+
+A module may also say in `DTYPES` which operations it has for some dtypes only. Functions that take a keyword `threads`
+get the number of CPU threads that they shall use.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -56,19 +61,29 @@ class _Backend:
     module: ModuleType | None
     obstacle: str | None
     """Why none of its operations can run here, or None."""
+    dtype: torch.dtype
+    """What the learner computes in."""
 
     def why_not(self, op: str) -> str | None:
         if self.module is not None and not _has(self.module, op):
             return f"no {_title(self.name)} for {op} is shipped in this version"
+        taken = getattr(self.module, "DTYPES", {}).get(op, (self.dtype,))
+        if self.dtype not in taken:
+            known = " or ".join(_short(dtype) for dtype in taken)
+            return f"its {op} takes {known}, and the learner computes in {_short(self.dtype)}"
         return self.obstacle
 
 
-def choose_ops(kernels: str, device: torch.device) -> tuple[Ops, dict[str, Choice]]:
+def choose_ops(
+    kernels: str, device: torch.device, dtype: torch.dtype = torch.float32, threads: int | None = None
+) -> tuple[Ops, dict[str, Choice]]:
     """Picks a backend for every operation.
 
     Args:
         kernels: "auto", "reference", or names separated by commas: "cpp", "triton", "my_package.my_ops", last "auto".
         device: where the learner's tensors live.
+        dtype: of the learner's products.
+        threads: of operations on the CPU; None for as many as PyTorch has whenever they are called.
 
     Returns:
         The operations, and the choice made for each by its name.
@@ -77,11 +92,11 @@ def choose_ops(kernels: str, device: torch.device) -> tuple[Ops, dict[str, Choic
         UserError: unknown name, or a backend asked for by name that cannot work, with every reason.
     """
     request = _read(kernels)
-    backends = {name: _load(name, device) for name in dict.fromkeys((*request.asked, *_SHIPPED))}
+    backends = {name: _load(name, device, dtype) for name in dict.fromkeys((*request.asked, *_SHIPPED))}
     for name in request.asked:
         _check_usable(backends[name])
     choices = {op: _choose(op, request, backends) for op in OPS}
-    functions = {op: _function(op, choice.backend, backends) for op, choice in choices.items()}
+    functions = {op: _function(op, choice.backend, backends, threads) for op, choice in choices.items()}
     return Ops(**functions), choices
 
 
@@ -107,17 +122,21 @@ def _has(module: ModuleType, op: str) -> bool:
     return callable(getattr(module, op, None))
 
 
-def _load(name: str, device: torch.device) -> _Backend:
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _load(name: str, device: torch.device, dtype: torch.dtype) -> _Backend:
     """Imports a backend; one that cannot be imported has that as its obstacle."""
     try:
         module = importlib.import_module(_SHIPPED.get(name, name))
     except ImportError as error:
         remedy = "; pip install 'semore-fast[kernels]'" if error.name == "triton" else ""
-        return _Backend(name, None, f"it cannot be imported ({error}{remedy})")
+        return _Backend(name, None, f"it cannot be imported ({error}{remedy})", dtype)
     if not any(_has(module, op) for op in OPS):
-        return _Backend(name, module, f"it defines none of {', '.join(OPS)}")
+        return _Backend(name, module, f"it defines none of {', '.join(OPS)}", dtype)
     reasons: list[str] = module.unsupported_reasons(device)
-    return _Backend(name, module, "; ".join(reasons) or None)
+    return _Backend(name, module, "; ".join(reasons) or None, dtype)
 
 
 def _check_usable(backend: _Backend) -> None:
@@ -145,8 +164,10 @@ def _choose(op: str, request: _Request, backends: Mapping[str, _Backend]) -> Cho
     return Choice(chosen, f"{request.text} means the {named} where there is one, and {op} has none", rejected)
 
 
-def _function(op: str, name: str, backends: Mapping[str, _Backend]) -> Callable[..., Any]:
+def _function(op: str, name: str, backends: Mapping[str, _Backend], threads: int | None) -> Callable[..., Any]:
     function: Callable[..., Any] = getattr(REFERENCE if name == "reference" else backends[name].module, op)
+    if threads is not None and "threads" in inspect.signature(function).parameters:
+        return functools.partial(function, threads=threads)
     return function
 
 

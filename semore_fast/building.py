@@ -19,7 +19,7 @@ from semore.replay_types import Replay, ReplaySpec
 from semore.representations import ObservationSpec
 from semore_fast import checkpoint
 from semore_fast.arithmetic import choose_arithmetic, set_tf32
-from semore_fast.backend import choose_ops
+from semore_fast.backend import Choice, choose_ops
 from semore_fast.capture import choose_calls
 from semore_fast.collector import Collector
 from semore_fast.compiling import compile_learner
@@ -34,7 +34,7 @@ from semore_fast.mirror import MirroredReplay, ring_bytes, wants_mirror
 from semore_fast.progress import Progress
 from semore_fast.replay import make_replay
 from semore_fast.rundir import MANIFEST, RunDirectory
-from semore_fast.system import describe_system
+from semore_fast.system import describe_system, usable_cores
 from semore_fast.threads import Threads
 from semore_fast.trainer import Parts
 from semore_fast.worlds import Worlds, open_worlds
@@ -47,9 +47,9 @@ _RESTART_SLACK = 1.05  # every episode keeps one frame more than it has steps
 
 def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: Progress, stack: ExitStack) -> Parts:
     """Builds everything the loop works with, and writes what was chosen and why to manifest.json."""
-    threads = Threads(config.threads, device, progress.note)
+    threads = Threads(config.torch_threads or config.threads, device, progress.note)
     threads.check()
-    ops, choices = choose_ops(config.kernels, device)
+    ops, choices = build_ops(config, device)
     agent = build_agent(config, device, ops)
     spec = replay_spec(config, masks=config.agent in GUIDED_METHODS)
     progress.note(f"replay buffer: up to {readable_bytes(spec.bytes_needed)} for {spec.capacity} frames")
@@ -65,7 +65,7 @@ def build(config: RunConfig, run: RunDirectory, device: torch.device, progress: 
     update, act, how = choose_calls(config.graphs, agent, store_stays=feed.store_stays)
     chosen = {
         "updates": f"compiled, {how}" if config.compile else how,
-        "device": f"{device.type}, {threads.count} threads",
+        "device": f"{device.type}, {kernel_threads(config)} threads, PyTorch's operations {threads.count}",
         "arithmetic": choose_arithmetic(config.learner.precision, device)[1],
         "kernels": ", ".join(f"{name} {choice.backend}" for name, choice in choices.items()),
         "replay": f"{replay_reason}; {feed.reason}",
@@ -147,6 +147,21 @@ def open_logs(
     tensorboard = TensorBoard(run.tensorboard, resume_frame=resume_frame)
     stack.callback(tensorboard.close)
     return metrics, tensorboard
+
+
+def kernel_threads(config: RunConfig) -> int:
+    """Of the C++ operations. These do not wait for one another by spinning, so they may have all cores in any case."""
+    return config.threads or usable_cores()
+
+
+def build_ops(config: RunConfig, device: torch.device) -> tuple[Ops, dict[str, Choice]]:
+    """The hot operations of a run, and why these.
+
+    Raises:
+        UserError: a backend asked for by name cannot work.
+    """
+    dtype = torch.bfloat16 if choose_arithmetic(config.learner.precision, device)[0] == "bfloat16" else torch.float32
+    return choose_ops(config.kernels, device, dtype, kernel_threads(config))
 
 
 def build_agent(config: RunConfig, device: torch.device, ops: Ops) -> Agent:

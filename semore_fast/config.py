@@ -150,8 +150,10 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to learn."""
     threads: int = 0
-    """CPU threads for PyTorch; 0 takes all cores, and one while other processes use them. At 32 px a second one brings
-    nothing."""
+    """CPU threads to learn with; 0 takes all cores."""
+    torch_threads: int = 0
+    """How many of them PyTorch's own operations take; 0: --threads, or where that is left open one while other
+    processes use the cores. At 32 px a second one brings nothing to them; C++ operations take --threads in any case."""
     kernels: str = "auto"
     """Backend of the hot operations: auto, reference, cpp, triton, or a module of your own such as my_package.my_ops;
     several, separated by commas, are asked in that order (kernels/README.md)."""

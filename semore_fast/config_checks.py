@@ -37,6 +37,7 @@ def check(config: RunConfig) -> None:
     not_negative = {
         "--seed": config.seed,
         "--threads": config.threads,
+        "--torch-threads": config.torch_threads,
         "--sampling.capacity": config.sampling.capacity,
         "--sampling.random-frames": config.sampling.random_frames,
         "--learner.shift-pixels": config.learner.shift_pixels,

@@ -9,8 +9,8 @@ from typing import Any
 
 from semore.agents import Agent
 from semore_fast import checkpoint, state_tree
-from semore_fast.backend import choose_device, choose_ops
-from semore_fast.building import build_agent
+from semore_fast.backend import choose_device
+from semore_fast.building import build_agent, build_ops
 from semore_fast.carla_config import CarlaConfig, check_carla, require_carla
 from semore_fast.config import RunConfig, from_dict
 from semore_fast.errors import UserError
@@ -45,9 +45,9 @@ def load_agent(run: RunDirectory, config: RunConfig, device: str) -> tuple[Agent
     for notice in saved.notices:
         print(notice)
     target = choose_device(device)
-    ops, _ = choose_ops("auto", target)
     if target.type == "cpu" and config.learner.precision == "tf32":  # learnt on a GPU
         config = dataclasses.replace(config, learner=dataclasses.replace(config.learner, precision="float32"))
+    ops, _ = build_ops(dataclasses.replace(config, kernels="auto", threads=0), target)
     agent = build_agent(config, target, ops)
     agent.load_state_dict(state_tree.unflatten(saved.tensors["agent"], saved.meta["skeletons"]["agent"]))
     return agent, saved.step

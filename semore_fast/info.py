@@ -27,18 +27,21 @@ def gather_facts() -> dict[str, Any]:
     import torch  # seconds: not for --help
 
     from semore.config import GUIDED_METHODS, METHOD_SUMMARIES
+    from semore_fast.arithmetic import choose_arithmetic
     from semore_fast.backend import choose_device, choose_ops
     from semore_fast.guidance import make_guidance
     from semore_fast.system import describe_system
 
     device = choose_device("auto")
-    choices = choose_ops("auto", device)[1]
+    precision, arithmetic = choose_arithmetic("auto", device)
+    choices = choose_ops("auto", device, torch.bfloat16 if precision == "bfloat16" else torch.float32)[1]
     return {
         "system": describe_system(),
         "device": device.type,
         "torch_threads": torch.get_num_threads(),
         "kernels": {op: dataclasses.asdict(choice) for op, choice in choices.items()},
-        "frames_instruction_set": _frames_instruction_set(),
+        "arithmetic": arithmetic,
+        "instruction_sets": _instruction_sets(),
         "replay": _replay(),
         "methods": {
             method: {
@@ -50,12 +53,13 @@ def gather_facts() -> dict[str, Any]:
     }
 
 
-def _frames_instruction_set() -> str | None:
+def _instruction_sets() -> dict[str, str]:
+    """What the C++ operations would use that choose by themselves; empty where the extension is not built."""
     try:
         from semore_fast import _C
     except ImportError:
-        return None
-    return _C.frames_instruction_set()
+        return {}
+    return {"encoder_inputs": _C.frames_instruction_set(), "trunk": _C.trunk_instruction_set()}
 
 
 def _replay() -> dict[str, str]:
@@ -85,7 +89,8 @@ def as_text(facts: dict[str, Any]) -> str:
         lines.append(f"  {op}: {choice['backend']} ({choice['reason']})")
         lines += [f"    not {backend}: {reason}" for backend, reason in choice["rejected"].items()]
     lines += [
-        f"  C++ encoder_inputs would use: {facts['frames_instruction_set'] or 'nothing, the extension is not built'}",
+        *(f"  C++ {op} would use: {name}" for op, name in facts["instruction_sets"].items()),
+        f"--learner.precision auto\n  {facts['arithmetic']}",
         f"--replay auto\n  {facts['replay']['reason']}",
         "--guidance auto, and the methods",
     ]

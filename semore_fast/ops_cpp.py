@@ -7,6 +7,7 @@ w map sides.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +15,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from semore.ops import FrameStore, InputSpec
+from semore_fast.trunk_cpp import trunk as trunk
+
+DTYPES: Mapping[str, tuple[torch.dtype, ...]] = {"trunk": (torch.float32,)}
+"""What an operation computes in, where not in everything that a learner may."""
 
 _ABSENT = 0  # the extension's null address
 
@@ -32,7 +37,7 @@ def unsupported_reasons(device: torch.device) -> list[str]:
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def encoder_inputs(
-    store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: InputSpec
+    store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: InputSpec, *, threads: int | None = None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Everything the encoders eat, byte for byte what `semore.ops.encoder_inputs` gives; see there.
 
@@ -43,6 +48,7 @@ def encoder_inputs(
         slots_BK: int64 [B, K].
         shift_B2: int64 [B, 2], contiguous, or None.
         spec: what is wanted; float32 or bfloat16.
+        threads: by default as many as PyTorch has.
 
     Raises:
         TypeError: wrong dtype or device.
@@ -77,18 +83,19 @@ def encoder_inputs(
         offset=spec.offset,
         absolute=spec.residual == "absolute",
         bfloat16=spec.dtype == torch.bfloat16,
-        threads=torch.get_num_threads(),
+        threads=threads or torch.get_num_threads(),
     )
     return stack, residual, masked
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
+def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int, *, threads: int | None = None) -> Tensor:
     """1 - SSIM per sample, float32 [B]; see `semore.ops.ssim_distance`. Differentiable once.
 
     Args:
         x_BChw, y_BChw: float32 or bfloat16, on the CPU; channels_last maps are taken as they are.
         window: at most the smaller side.
+        threads: by default as many as PyTorch has.
 
     Raises:
         TypeError: wrong dtype or device.
@@ -100,7 +107,8 @@ def ssim_distance(x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
         _check_tensor(name, tensor, tensor.dtype)
     if x_BChw.ndim != 4 or x_BChw.shape != y_BChw.shape:
         raise ValueError(f"x and y must both be [B, C, h, w], are {list(x_BChw.shape)} and {list(y_BChw.shape)}")
-    distance: Tensor = _Distance.apply(x_BChw.float(), y_BChw.float(), window)  # type: ignore[no-untyped-call]
+    maps = x_BChw.float(), y_BChw.float()
+    distance: Tensor = _Distance.apply(*maps, window, threads or torch.get_num_threads())  # type: ignore[no-untyped-call]
     return distance
 
 
@@ -108,7 +116,7 @@ class _Distance(torch.autograd.Function):
     """Slopes are made along with the distance: both come from the same sums."""
 
     @staticmethod
-    def forward(ctx: Any, x_BChw: Tensor, y_BChw: Tensor, window: int) -> Tensor:
+    def forward(ctx: Any, x_BChw: Tensor, y_BChw: Tensor, window: int, threads: int) -> Tensor:
         from semore_fast import _C
 
         x, y = (t.contiguous(memory_format=torch.channels_last) for t in (x_BChw, y_BChw))
@@ -126,7 +134,7 @@ class _Distance(torch.autograd.Function):
             distance=distance.data_ptr(),
             dx=_address(slopes[0]),
             dy=_address(slopes[1]),
-            threads=torch.get_num_threads(),
+            threads=threads,
         )
         ctx.save_for_backward(*slopes)
         return distance
@@ -135,7 +143,7 @@ class _Distance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient_B: Tensor) -> tuple[Tensor | None, ...]:
         upstream = gradient_B[:, None, None, None]
-        return *(None if slope is None else slope * upstream for slope in ctx.saved_tensors), None
+        return *(None if slope is None else slope * upstream for slope in ctx.saved_tensors), None, None
 
 
 def _check(store: FrameStore, slots_BK: Tensor, shift_B2: Tensor | None, spec: InputSpec) -> None:

@@ -28,7 +28,7 @@ LAPTOP = RunConfig(
     preset="laptop",
     frames=160_000,
     checkpoint_every_frames=40_000,
-    threads=1,
+    torch_threads=1,
     envs=16,
     env=EnvConfig(image_size=32, supersample=4, action_repeat=4),
     sampling=ReplayConfig(

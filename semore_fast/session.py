@@ -24,7 +24,7 @@ from semore_fast.streams import learner_stream
 from semore_fast.trainer import Parts, Trainer
 
 MAY_DIFFER = (
-    *("out", "resume", "threads", "tensorboard", "log_every_frames", "checkpoint_every_frames"),
+    *("out", "resume", "threads", "torch_threads", "tensorboard", "log_every_frames", "checkpoint_every_frames"),
     *("graphs", "sampling.frames_on"),
     *("guide.url", "guide.cache", "guide.download", "guide.batch", "guide.queue", "guide.timeout_s"),
     *(f"carla.{field.name}" for field in dataclasses.fields(CarlaConfig)),

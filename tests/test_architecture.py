@@ -23,7 +23,7 @@ MAY_USE = {
     "config": set(),
     "ops": set(),
     "batch": {"ops"},
-    "networks": set(),
+    "networks": {"ops"},
     "critic": {"config", "networks"},
     "mean_picture": set(),
     "optimisers": set(),

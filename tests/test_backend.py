@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -34,9 +35,25 @@ def test_on_the_cpu_all_but_the_interaction_come_from_cpp(kernels: str) -> None:
     assert ops.ssim_distance is ops_cpp.ssim_distance
     assert {op: choice.backend for op, choice in choices.items()} == {
         "encoder_inputs": "cpp",
+        "trunk": "cpp",
         "interaction": "reference",
         "ssim_distance": "cpp",
     }
+
+
+def test_an_operation_is_taken_only_in_what_the_learner_computes() -> None:
+    ops, choices = choose_ops("auto", CPU, torch.bfloat16)
+    assert ops.trunk is REFERENCE.trunk
+    assert ops.encoder_inputs is ops_cpp.encoder_inputs
+    assert choices["trunk"].rejected["cpp"] == "its trunk takes float32, and the learner computes in bfloat16"
+
+
+def test_operations_get_the_number_of_threads() -> None:
+    ops, _ = choose_ops("auto", CPU, threads=3)
+    assert ops.interaction is REFERENCE.interaction
+    for op in (ops.encoder_inputs, ops.trunk, ops.ssim_distance):
+        assert isinstance(op, functools.partial)
+        assert op.keywords == {"threads": 3}
 
 
 @pytest.mark.parametrize("kernels", ["auto", "reference", "cpp"])
@@ -47,7 +64,9 @@ def test_every_backend_is_chosen_or_rejected_with_a_reason(kernels: str) -> None
         assert choice.backend not in choice.rejected
         assert choice.reason
         assert all(choice.rejected.values())
-        assert choice.rejected["triton"] == "Triton compiles for GPUs, and the learner is on cpu"
+        none = f"no Triton kernel for {op} is shipped in this version"
+        not_here = "Triton compiles for GPUs, and the learner is on cpu"
+        assert choice.rejected["triton"] == (none if op == "trunk" else not_here)
 
 
 def test_reference_by_name_is_the_definition_throughout() -> None:
@@ -111,6 +130,7 @@ def test_a_module_of_the_users_own_comes_first_and_auto_fills_in() -> None:
     ops, choices = choose_ops("examples.my_ops,auto", CPU)
     assert {op: choice.backend for op, choice in choices.items()} == {
         "encoder_inputs": "cpp",
+        "trunk": "cpp",
         "interaction": "examples.my_ops",
         "ssim_distance": "cpp",
     }
@@ -128,7 +148,7 @@ def test_a_module_of_the_users_own_comes_first_and_auto_fills_in() -> None:
         ("cpp,reference", "^--kernels must be auto, reference"),
         ("", "^--kernels must be auto, reference"),
         ("examples.missing", r"^--kernels examples.missing cannot work here \(it cannot be imported \(No module named"),
-        ("semore_fast.clock", "it defines none of encoder_inputs, interaction, ssim_distance"),
+        ("semore_fast.clock", "it defines none of encoder_inputs, trunk, interaction, ssim_distance"),
     ],
 )
 def test_what_cannot_be_is_refused(kernels: str, said: str) -> None:

@@ -64,6 +64,17 @@ def test_interaction(twin_of_interaction, shape, dtype):
     assert_twins(twin_of_interaction, REFERENCE.interaction, inputs)
 
 
+@pytest.mark.parametrize("shape", op_cases.TRUNK)
+def test_trunk(twin_of_trunk, shape):
+    batch, channels, side, kernels, strides, out = shape
+    inputs = op_cases.trunk_inputs(batch, channels, side, kernels, out, torch.float32, DEVICE)
+
+    def over(op):
+        return lambda x, *parameters: op(x, parameters[: len(kernels)], parameters[len(kernels) :], strides)
+
+    assert_twins(over(twin_of_trunk), over(REFERENCE.trunk), inputs)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", op_cases.SIMILARITY)
 def test_ssim_distance(twin_of_ssim_distance, shape, dtype):

@@ -8,6 +8,7 @@ void bind_director(pybind11::module_& module);
 void bind_open_world(pybind11::module_& module);
 void bind_frames(pybind11::module_& module);
 void bind_similarity(pybind11::module_& module);
+void bind_trunk(pybind11::module_& module);
 }  // namespace semore
 
 PYBIND11_MODULE(_C, module) {
@@ -18,4 +19,5 @@ PYBIND11_MODULE(_C, module) {
     semore::bind_open_world(module);
     semore::bind_frames(module);
     semore::bind_similarity(module);
+    semore::bind_trunk(module);
 }

@@ -20,7 +20,7 @@ class FlareRepresentation(Representation):
         if spec.stack < 2:
             raise ValueError(f"flare needs at least 2 frames in a stack, got {spec.stack}")
         super().__init__(config, spec, ops)
-        self.trunk = Trunk(config.trunk, 3)
+        self.trunk = Trunk(config.trunk, 3, ops)
         self.channels = 2 * (spec.stack - 1) * config.trunk.channels[-1]
         self.heads = self.make_heads()
 

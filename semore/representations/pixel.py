@@ -12,7 +12,7 @@ class PixelRepresentation(Representation):
 
     def __init__(self, config: EncoderConfig, spec: ObservationSpec, ops: Ops) -> None:
         super().__init__(config, spec, ops)
-        self.trunk = Trunk(config.trunk, 3 * spec.stack)
+        self.trunk = Trunk(config.trunk, 3 * spec.stack, ops)
         self.heads = self.make_heads()
 
     def encode(self, inputs: Inputs, target: Representation | None = None) -> Encoded:

@@ -114,10 +114,10 @@ class SemoreRepresentation(Representation):
         self.uses_masks = steered or semore.similarity_weight > 0
         if semore.motion_stream:
             self.residual = "absolute" if semore.absolute_residual else "signed"
-        self.semantic_trunk = Trunk(config.trunk, 3 * spec.stack)
+        self.semantic_trunk = Trunk(config.trunk, 3 * spec.stack, ops)
         self.heads = self.make_heads()
         if semore.motion_stream:
-            self.motion_trunk = Trunk(config.trunk, 3 * (spec.stack - 1))
+            self.motion_trunk = Trunk(config.trunk, 3 * (spec.stack - 1), ops)
         if semore.interaction:
             self.exchange = Interaction(self.channels, self.side, semore, ops)
         if semore.transition_weight:

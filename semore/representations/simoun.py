@@ -37,8 +37,8 @@ class SimounRepresentation(Representation):
         if spec.stack < 2:
             raise ValueError(f"simoun needs at least 2 frames in a stack, got {spec.stack}")
         super().__init__(config, spec, ops)
-        self.appearance_trunk = Trunk(config.trunk, 3 * spec.stack)
-        self.motion_trunk = Trunk(config.trunk, 3 * (spec.stack - 1))
+        self.appearance_trunk = Trunk(config.trunk, 3 * spec.stack, ops)
+        self.motion_trunk = Trunk(config.trunk, 3 * (spec.stack - 1), ops)
         self.exchange = Interaction(self.channels, self.side, semore, ops)
         self.heads = self.make_heads()
         self.dynamics = nn.ModuleList(

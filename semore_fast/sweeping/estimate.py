@@ -10,8 +10,8 @@ import torch
 
 from semore.batch import TensorBatch
 from semore.ops import FrameStore
-from semore_fast.backend import choose_device, choose_ops
-from semore_fast.building import STACK, build_agent
+from semore_fast.backend import choose_device
+from semore_fast.building import STACK, build_agent, build_ops
 from semore_fast.config import RunConfig
 
 WARM_UP, MEASURED = 2, 5
@@ -19,9 +19,9 @@ WARM_UP, MEASURED = 2, 5
 
 def update_seconds(config: RunConfig) -> float:
     """Median wall time of an update of this run's learner on its device, alone on the machine, seconds."""
-    torch.set_num_threads(max(1, config.threads))
+    torch.set_num_threads(config.torch_threads or max(1, config.threads))
     device = choose_device(config.device)
-    agent = build_agent(config, device, choose_ops(config.kernels, device)[0])
+    agent = build_agent(config, device, build_ops(config, device)[0])
     generator = torch.Generator().manual_seed(0)
     batch = noise_batch(config, generator, device)
     spent_s = []
