@@ -15,6 +15,7 @@ from semore.ops import (
     interaction,
     random_shift,
     ssim_distance,
+    trunk,
 )
 
 
@@ -328,4 +329,5 @@ def test_ssim_reaches_both_maps_and_answers_in_float32():
 
 
 def test_reference_gathers_the_definitions():
-    assert Ops(encoder_inputs=encoder_inputs, interaction=interaction, ssim_distance=ssim_distance) == REFERENCE
+    made = Ops(encoder_inputs=encoder_inputs, trunk=trunk, interaction=interaction, ssim_distance=ssim_distance)
+    assert made == REFERENCE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -16,6 +16,7 @@ from semore.critic import make_critic
 from semore.mean_picture import MeanPicture
 from semore.networks import Actor, PolicySample, mlp
 from semore.ops import FrameStore, Ops, as_store
+from semore.optimisers import Adam
 from semore.representations import Encoded, Inputs, ObservationSpec, Representation, UpdateContext
 from semore.temperature import make_temperature
 
@@ -74,9 +75,7 @@ class Agent(nn.Module):
         return optimisers
 
     def _adam(self, parameters: list[nn.Parameter], rate: float, beta1: float = 0.9) -> torch.optim.Adam:
-        """The rate is a tensor, so that an update recorded as a graph sees it change."""
-        lr, on_gpu = torch.tensor(rate, device=self.device), self.device.type == "cuda"
-        return torch.optim.Adam(parameters, lr=lr, betas=(beta1, 0.999), fused=True, capturable=on_gpu)
+        return Adam(parameters, torch.tensor(rate, device=self.device), beta1)
 
     @staticmethod
     def _pairs(online: nn.Module, target: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -241,23 +240,21 @@ class Agent(nn.Module):
 
     def _descend(self, optimiser: str, losses: Scalars) -> Scalars:
         """Steps one optimiser on the sum of the losses."""
-        self.optimisers[optimiser].zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        self.optimisers[optimiser].step()
+        self._step(optimiser, torch.stack(list(losses.values())).sum())
         return {f"loss/{name}": loss.detach() for name, loss in losses.items()}
 
     def _update_actor(self, observation: Encoded, draws: Draws) -> Scalars:
         """Eq 11 on the shared, detached features; then the temperature."""
         maps = tuple(m.detach() for m in observation.maps)
         loss, log_prob = self._actor_objective(maps, observation.feature.detach(), draws.actor_noise)
-        self._step("actor", loss, self.actor.parameters())
+        self._step("actor", loss)
         metrics = {
             "loss/actor": loss.detach(),
             "policy/entropy": -log_prob.mean(),
             "policy/temperature": self.temperature.value(),
         }
         if "temperature" in self.optimisers:
-            self._step("temperature", self.temperature.loss(log_prob), self.temperature.parameters())
+            self._step("temperature", self.temperature.loss(log_prob))
         return metrics
 
     def _actor_objective(self, maps: tuple[Tensor, ...], feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -268,10 +265,10 @@ class Agent(nn.Module):
             loss = (self.temperature.value() * sample.log_prob - q).mean()
         return loss, sample.log_prob.detach()
 
-    def _step(self, optimiser: str, loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
-        """Steps one optimiser with gradients for its own parameters alone: the critic's stay untouched."""
-        owned = list(parameters)
-        for parameter, gradient in zip(owned, torch.autograd.grad(loss, owned), strict=True):
+    def _step(self, optimiser: str, loss: Tensor) -> None:
+        """Steps one optimiser with gradients for its own parameters alone; a loss need not reach all of them."""
+        owned = self.optimisers[optimiser].param_groups[0]["params"]
+        for parameter, gradient in zip(owned, torch.autograd.grad(loss, owned, allow_unused=True), strict=True):
             parameter.grad = gradient
         self.optimisers[optimiser].step()
 

@@ -30,7 +30,7 @@ from semore.representations.base import (
 )
 
 
-def reduction(channels: int, out_channels: int, stride: int) -> nn.Module:
+def reduction(channels: int, out_channels: int, stride: int) -> nn.Conv2d:
     """The convolution that reduces spatial complexity before attention (text under eq 6)."""
     if stride == 0:
         return nn.Conv2d(channels, out_channels, 1)
@@ -64,18 +64,17 @@ class Interaction(nn.Module):
             semantic, motion: [B, C, h, w].
             query_map: the knowledge map where a mask is known, else the semantic map, [B, C, h, w].
         """
-        query = self.query(query_map)
-        reduced = query.shape[2:]
+        query, side = reduced(self.query, query_map)
         gathered = self.ops.interaction(
-            positions(query),
-            positions(self.key(motion)),
-            positions(self.value_motion(motion)),
-            positions(self.value_semantic(semantic)),
+            query,
+            reduced(self.key, motion)[0],
+            reduced(self.value_motion, motion)[0],
+            reduced(self.value_semantic, semantic)[0],
         )
         size = semantic.shape[2:]
         return (
-            upsample(self.to_semantic(gathered[0]), reduced, size),
-            upsample(self.to_motion(gathered[1]), reduced, size),
+            upsample(self.to_semantic(gathered[0]), side, size),
+            upsample(self.to_motion(gathered[1]), side, size),
         )
 
     def strength(self, semantic: Tensor, motion: Tensor) -> Tensor:
@@ -85,14 +84,28 @@ class Interaction(nn.Module):
         return strength
 
 
+def reduced(layer: nn.Conv2d, feature_map: Tensor) -> tuple[Tensor, torch.Size]:
+    """A reduction's result by position [B, h w, C], and its sides (h, w).
+
+    A 1x1 convolution is taken as the matrix product that it is: on small maps a convolution's call costs several times
+    its work.
+    """
+    if layer.kernel_size == (1, 1):
+        return F.linear(positions(feature_map), layer.weight.flatten(1), layer.bias), feature_map.shape[2:]
+    out: Tensor = layer(feature_map)
+    return positions(out), out.shape[2:]
+
+
 def positions(feature_map: Tensor) -> Tensor:
     """[B, C, h, w] to [B, h w, C]; free for channels_last."""
     return feature_map.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def upsample(x: Tensor, reduced: torch.Size, size: torch.Size) -> Tensor:
+def upsample(x: Tensor, side: torch.Size, size: torch.Size) -> Tensor:
     """[B, N, C] back to a map [B, C, h, w], bilinear."""
-    grid = x.unflatten(1, (reduced[0], reduced[1])).permute(0, 3, 1, 2)
+    grid: Tensor = x.unflatten(1, (side[0], side[1])).permute(0, 3, 1, 2)
+    if side == size:
+        return grid
     return F.interpolate(grid, size=(size[0], size[1]), mode="bilinear", align_corners=False)
 
 
