@@ -39,7 +39,7 @@ def trunk(
         ValueError: no layers, shapes that do not fit one another, or a kernel larger than its map.
     """
     _check(x_BCHW, weights, biases, strides)
-    laid_out = tuple(_channels_last(weight) for weight in weights)
+    laid_out, biases = [_channels_last(weight) for weight in weights], [bias.contiguous() for bias in biases]
     x_BCHW, threads = _channels_last(x_BCHW), threads or torch.get_num_threads()
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x_BCHW, *laid_out, *biases)):
         out: Tensor = _Trunk.apply(x_BCHW, tuple(strides), threads, *laid_out, *biases)  # type: ignore[no-untyped-call]
