@@ -2,10 +2,11 @@
 
     python bench/convs.py OUT.json
 
-One thread, bfloat16 and float32, the semantic trunks of `laptop` (batch 64) and `paper` (batch 32). Backward is what
-training needs: gradients of weights and bias, and of the input in all layers but the first. Shares are of a product of
-two 1024² matrices, timed in turns with them. *whole* is the operation `trunk` with its biases and ReLUs, by its
-definition and, in float32, by its C++ twin on one thread and on all cores; forward, and forward and backward.
+One thread, float32 and, where the processor computes it, bfloat16; the semantic trunks of `laptop` (batch 64) and
+`paper` (batch 32). Backward is what training needs: gradients of weights and bias, and of the input in all layers but
+the first. Shares are of a product of two 1024² matrices, timed in turns with them. *whole* is the operation `trunk`
+with its biases and ReLUs, by its definition and, in float32, by its C++ twin on one thread and on all cores; forward,
+and forward and backward.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torch import Tensor
 from semore.networks import TRUNKS
 from semore.ops import REFERENCE
 from semore_fast.allocator import reexec_with_tuned_allocator
+from semore_fast.arithmetic import computes_bfloat16
 from semore_fast.backend import choose_ops
 from semore_fast.building import STACK
 from semore_fast.presets import PRESETS
@@ -134,7 +136,7 @@ def main(target: Path) -> None:
     found = {
         f"{preset} {str(dtype).removeprefix('torch.')}": measure(preset, dtype)
         for preset in SIZES
-        for dtype in (torch.bfloat16, torch.float32)
+        for dtype in (*([torch.bfloat16] if computes_bfloat16(CPU) else []), torch.float32)
     }
     print(json.dumps(found, indent=1))
     result = {"system": describe_system(), "command": " ".join(sys.argv), "batch": SIZES, "layers": found}
