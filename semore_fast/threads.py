@@ -1,4 +1,4 @@
-"""How many CPU threads to learn with, where the user leaves it open: all cores, unless others use them.
+"""How many CPU threads PyTorch's operations take, where the user leaves it open: all cores, unless others use them.
 
 A convolution's threads wait for one another by spinning. Where another process takes one of the cores, they end up
 waiting whole time slices: with two threads on two cores, one of them in use by a process of another session, an update
@@ -41,7 +41,7 @@ class Threads:
     """Keeps PyTorch's number of threads right for as long as it is asked.
 
     Args:
-        asked: the user's `--threads`; 0 leaves the choice here. A number given is kept whatever happens.
+        asked: the user's `--torch-threads`, else `--threads`; 0 leaves the choice here. A number given is kept.
         device: on a GPU there is nothing to choose.
         say: told in one line when the choice changes.
         probe: seconds of some work with so many threads.
@@ -77,8 +77,8 @@ class Threads:
         if count == 1:
             self._say(
                 f"threads: 1 instead of {self._most}, other processes use the cores (a convolution took "
-                f"{1e3 * together_s:.0f} ms with {self._most}, {1e3 * alone_s:.0f} with 1; --threads {self._most} "
-                "insists)"
+                f"{1e3 * together_s:.0f} ms with {self._most}, {1e3 * alone_s:.0f} with 1; "
+                f"--torch-threads {self._most} insists)"
             )
         else:
             self._say(f"threads: {count} again, the cores are free")

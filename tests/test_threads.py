@@ -53,7 +53,7 @@ def test_threads_follow_what_is_quick() -> None:
         assert (threads.count, torch.get_num_threads()) == (1, 1)
     assert said == [
         "threads: 1 instead of 4, other processes use the cores (a convolution took 5000 ms with 4, 1000 with 1; "
-        "--threads 4 insists)"
+        "--torch-threads 4 insists)"
     ]
     machine.seconds[4] = 0.3
     machine.now_s += 60
