@@ -14,7 +14,7 @@ extension = Pybind11Extension(
     include_dirs=["csrc"],
     cxx_std=17,
     # No -march: a wheel moves between machines, and hot code picks its instruction set at run time. No fused
-    # multiply-adds: frames shall not depend on what the processor has.
+    # multiply-adds: frames shall not depend on what the processor has; csrc/trunk fuses where it may.
     extra_compile_args=["-O3", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread"],
 )

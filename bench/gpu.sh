@@ -70,7 +70,7 @@ stage_kernels() {
 }
 
 stage_tests() {
-    local files=(tests/test_{capture,compiling,agent,agent_losses,agent_seam,feed,training,together})
+    local files=(tests/test_{capture,compiling,optimisers,agent,agent_losses,agent_seam,feed,training,together})
     "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not slow' "${files[@]/%/.py}" "${EXTRA[@]}"
 }
 

@@ -10,17 +10,19 @@ from torch import Tensor, nn
 
 from semore.optimisers import Adam, load_optimiser_state, optimiser_state
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
 
 def parameters() -> list[nn.Parameter]:
     """One of them channels_last; the last is never learnt."""
     torch.manual_seed(3)
     kernel = torch.randn(6, 5, 3, 3).contiguous(memory_format=torch.channels_last)
-    return [nn.Parameter(x) for x in (kernel, torch.randn(70), torch.randn(()), torch.ones(2))]
+    return [nn.Parameter(x.to(DEVICE)) for x in (kernel, torch.randn(70), torch.randn(()), torch.ones(2))]
 
 
 def gradients(learnt: list[nn.Parameter], step: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(step)
-    return [torch.randn(p.shape, generator=generator) for p in learnt]
+    return [torch.randn(p.shape, generator=generator).to(DEVICE) for p in learnt]
 
 
 def advance(optimiser: torch.optim.Optimizer, owned: list[nn.Parameter], steps: range) -> None:
@@ -32,11 +34,12 @@ def advance(optimiser: torch.optim.Optimizer, owned: list[nn.Parameter], steps: 
 
 
 def of_torch(owned: list[nn.Parameter]) -> torch.optim.Adam:
-    return torch.optim.Adam(owned, lr=torch.tensor(1e-2), betas=(0.8, 0.999), fused=True)
+    rate, on_gpu = torch.tensor(1e-2, device=DEVICE), DEVICE.type == "cuda"
+    return torch.optim.Adam(owned, lr=rate, betas=(0.8, 0.999), fused=True, capturable=on_gpu)
 
 
 def ours(owned: list[nn.Parameter]) -> Adam:
-    return Adam(owned, torch.tensor(1e-2), 0.8)
+    return Adam(owned, torch.tensor(1e-2, device=DEVICE), 0.8)
 
 
 def same(one: list[nn.Parameter], other: list[nn.Parameter]) -> bool:
