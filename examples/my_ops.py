@@ -6,7 +6,8 @@
 
 A backend is a module with `unsupported_reasons(device)` and a function for each operation it replaces, under the name
 and signature it has in `semore/ops.py`; operations it leaves out are done by the next name on the list. This one
-computes the interaction (eqs 6-7) by PyTorch's fused attention, once in each direction.
+computes the interaction (eqs 6-7) by PyTorch's fused attention, once in each direction. Optional: a mapping `DTYPES`
+from an operation to the dtypes it takes, where not all, and a keyword `threads` for operations that run on the CPU.
 """
 
 from __future__ import annotations
