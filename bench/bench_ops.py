@@ -17,18 +17,21 @@ import pytest
 import torch
 from checks import assert_as_exact
 from gpu_timing import DEVICE, DTYPE, ON_GPU, OPTIONS, Call, Work, measure
-from op_cases import interaction_inputs, similarity_inputs
+from op_cases import interaction_inputs, similarity_inputs, trunk_inputs
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
+from semore.networks import TRUNKS
 from semore.ops import REFERENCE, FrameStore, InputSpec
 from semore_fast.backend import OPS, choose_ops
 
 torch.set_num_threads(1)
 NEAR = 8
 """Times PyTorch's own error: what torch.compile may err and still count as the same operation."""
-BATCH, PIXELS, SIDE, WINDOW, REDUCED = (128, 128, 57, 7, 28) if ON_GPU else (64, 64, 11, 3, 5)
+BATCH, PIXELS, SIDE, WINDOW, REDUCED = (128, 128, 57, 7, 28) if ON_GPU else (64, 32, 3, 3, 3)
 """Of the presets paper and laptop: minibatch, picture, map, SSIM's window, map in attention."""
+TRUNK = TRUNKS["sacae" if ON_GPU else "sacae-small"]
+LAYERS = len(TRUNK.kernels)
 STACK, REACH, CHANNELS = 3, 4, 32
 
 
@@ -89,7 +92,36 @@ def interaction_case() -> Case:
     return Case(inputs, (), 4, work)
 
 
-CASES = {"encoder_inputs": frames_case, "interaction": interaction_case, "ssim_distance": similarity_case}
+def trunk_case() -> Case:
+    """Weights and biases first, which learn; then the picture, which does not."""
+    given = 3 * STACK, PIXELS, TRUNK.kernels, TRUNK.channels[0]
+
+    def inputs(dtype: torch.dtype) -> tuple[Tensor, ...]:
+        torch.manual_seed(0)
+        picture, *parameters = trunk_inputs(BATCH, *given, DTYPE, DEVICE)
+        return tuple(x.to(dtype) for x in (*parameters, picture))
+
+    side, channels, products = PIXELS, 3 * STACK, []
+    for kernel, stride, out in zip(TRUNK.kernels, TRUNK.strides, TRUNK.channels, strict=True):
+        side = (side - kernel) // stride + 1
+        products.append(2 * BATCH * side * side * out * kernel * kernel * channels)
+        channels = out
+    moved = BATCH * (PIXELS * PIXELS * 3 * STACK + side * side * channels)
+
+    def work(backward: bool) -> Work:
+        """Gradients of all weights, and of all maps; picture and result read and written once a pass."""
+        flops = 3 * sum(products) - products[0] if backward else sum(products)
+        return Work(flops=flops, exps=0, bytes=(2 if backward else 1) * moved * DTYPE.itemsize)
+
+    return Case(inputs, (), 2 * LAYERS, work)
+
+
+CASES = {
+    "encoder_inputs": frames_case,
+    "trunk": trunk_case,
+    "interaction": interaction_case,
+    "ssim_distance": similarity_case,
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -106,13 +138,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @cache
 def function(op: str, contestant: str) -> Callable[..., object]:
-    plain: Callable[..., object] = getattr(REFERENCE, op)
+    plain = spread(op, getattr(REFERENCE, op))
     if contestant == "eager":
         return plain
     if contestant == "compiled":
         return torch.compile(plain, fullgraph=True, dynamic=False)
-    made: Callable[..., object] = getattr(choose_ops(contestant, DEVICE)[0], op)
-    return made
+    return spread(op, getattr(choose_ops(contestant, DEVICE)[0], op))
+
+
+def spread(op: str, made: Callable[..., object]) -> Callable[..., object]:
+    """With every tensor an argument of its own, as its case has them."""
+    if op != "trunk":
+        return made
+    return lambda *x: made(x[-1], x[:LAYERS], x[LAYERS : 2 * LAYERS], TRUNK.strides)
 
 
 def call_of(op: str, contestant: str, backward: bool, dtype: torch.dtype = DTYPE) -> Call:

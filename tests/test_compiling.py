@@ -39,7 +39,7 @@ def test_what_is_compiled_is_the_update(name: str, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 def test_compiled_learners_drift_as_rounding_does(name: str, precision: str) -> None:
-    ops, _ = choose_ops("auto", CPU)
+    ops, _ = choose_ops("auto", CPU, torch.bfloat16 if precision == "bfloat16" else torch.float32)
     make = partial(small_agent, name, ops=ops, precision=precision)
     agent = make()
     compile_learner(agent)
