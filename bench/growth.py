@@ -26,7 +26,7 @@ from interleave import update_twice
 
 from semore.replay_types import ReplaySpec
 from semore_fast.allocator import reexec_with_tuned_allocator
-from semore_fast.arithmetic import choose_arithmetic
+from semore_fast.arithmetic import choose_arithmetic, dtype_of
 from semore_fast.building import STACK, build_agent, build_ops
 from semore_fast.envs import SCENARIOS, DrivingVectorEnv
 from semore_fast.feed import Feed
@@ -75,7 +75,7 @@ def update(batch: int, side: int) -> float:
 def interaction(positions: int) -> float:
     """Forward and backward, the streams' maps having so many positions."""
     ops, batch, width = build_ops(BASE, DEVICE)[0], BASE.sampling.batch_size, BASE.semore.attention_channels
-    dtype = torch.bfloat16 if choose_arithmetic(BASE.learner.precision, DEVICE)[0] == "bfloat16" else torch.float32
+    dtype = dtype_of(choose_arithmetic(BASE.learner.precision, DEVICE)[0])
     taken = [torch.randn(batch, positions, width, device=DEVICE, dtype=dtype, requires_grad=True) for _ in range(4)]
 
     def both() -> None:

@@ -41,6 +41,11 @@ def choose_arithmetic(asked: str, device: torch.device) -> tuple[Precision, str]
     return "float32", f"{STATED['float32']}: this {device.type} has no bfloat16 instructions"
 
 
+def dtype_of(precision: Precision) -> torch.dtype:
+    """What products are computed in, as a type of tensors: TF32 is a way to multiply float32."""
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether products of bfloat16 numbers are instructions of the device."""
     if device.type == "cuda":

@@ -18,7 +18,7 @@ from semore.ops import Ops
 from semore.replay_types import Replay, ReplaySpec
 from semore.representations import ObservationSpec
 from semore_fast import checkpoint
-from semore_fast.arithmetic import choose_arithmetic, set_tf32
+from semore_fast.arithmetic import choose_arithmetic, dtype_of, set_tf32
 from semore_fast.backend import Choice, choose_ops
 from semore_fast.capture import choose_calls
 from semore_fast.collector import Collector
@@ -160,7 +160,7 @@ def build_ops(config: RunConfig, device: torch.device) -> tuple[Ops, dict[str, C
     Raises:
         UserError: a backend asked for by name cannot work.
     """
-    dtype = torch.bfloat16 if choose_arithmetic(config.learner.precision, device)[0] == "bfloat16" else torch.float32
+    dtype = dtype_of(choose_arithmetic(config.learner.precision, device)[0])
     return choose_ops(config.kernels, device, dtype, kernel_threads(config))
 
 

@@ -27,14 +27,14 @@ def gather_facts() -> dict[str, Any]:
     import torch  # seconds: not for --help
 
     from semore.config import GUIDED_METHODS, METHOD_SUMMARIES
-    from semore_fast.arithmetic import choose_arithmetic
+    from semore_fast.arithmetic import choose_arithmetic, dtype_of
     from semore_fast.backend import choose_device, choose_ops
     from semore_fast.guidance import make_guidance
     from semore_fast.system import describe_system
 
     device = choose_device("auto")
     precision, arithmetic = choose_arithmetic("auto", device)
-    choices = choose_ops("auto", device, torch.bfloat16 if precision == "bfloat16" else torch.float32)[1]
+    choices = choose_ops("auto", device, dtype_of(precision))[1]
     return {
         "system": describe_system(),
         "device": device.type,

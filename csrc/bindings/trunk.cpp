@@ -4,9 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <array>
 #include <cstdint>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -18,30 +16,10 @@ namespace {
 namespace py = pybind11;
 using Address = std::uintptr_t;
 using Addresses = std::vector<Address>;
-// Of each layer: kernel height and width, stride, channels.
-using Shape = std::array<std::int64_t, 4>;
+using trunk::Shape;
 
 const float* values(Address address) { return reinterpret_cast<const float*>(address); }
 float* results(Address address) { return reinterpret_cast<float*>(address); }
-
-std::vector<trunk::Layer> layers_of(std::int64_t height, std::int64_t width, std::int64_t channels,
-                                    const std::vector<Shape>& shapes) {
-    std::vector<trunk::Layer> layers;
-    for (const auto& [kernel_height, kernel_width, stride, out_channels] : shapes) {
-        const std::string number = "layer " + std::to_string(layers.size() + 1);
-        if (kernel_height < 1 || kernel_width < 1 || stride < 1 || out_channels < 1)
-            throw std::invalid_argument(number + ": kernel, stride and channels must be at least 1");
-        if (height < kernel_height || width < kernel_width)
-            throw std::invalid_argument(number + ": a kernel of " + std::to_string(kernel_height) + " x " +
-                                        std::to_string(kernel_width) + " does not fit a map of " +
-                                        std::to_string(height) + " x " + std::to_string(width));
-        layers.push_back({height, width, channels, kernel_height, kernel_width, stride, out_channels});
-        if (layers.back().in_map() > std::numeric_limits<std::int32_t>::max() / 2)
-            throw std::invalid_argument(number + ": maps of more than 2^30 values are not supported");
-        height = layers.back().height(), width = layers.back().width(), channels = out_channels;
-    }
-    return layers;
-}
 
 trunk::Trunk trunk_of(std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels,
                       const std::vector<Shape>& shapes, const Addresses& weights, const Addresses& biases,
@@ -50,7 +28,7 @@ trunk::Trunk trunk_of(std::int64_t batch, std::int64_t height, std::int64_t widt
     if (threads < 1) throw std::invalid_argument("threads must be at least 1, is " + std::to_string(threads));
     std::vector<trunk::Weights> given;
     for (std::size_t at = 0; at < shapes.size(); ++at) given.push_back({values(weights.at(at)), values(biases.at(at))});
-    return {layers_of(height, width, channels, shapes), std::move(given), batch, trunk::usable_kernels().back()};
+    return {trunk::layers_of(height, width, channels, shapes), std::move(given), batch, trunk::usable_kernels().back()};
 }
 
 void forward(std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels,

@@ -5,7 +5,6 @@
 #include "check.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
 #include <random>
@@ -26,7 +25,7 @@ namespace {
 
 struct Case {
     std::int64_t batch, height, width, channels;
-    std::vector<std::array<std::int64_t, 4>> layers;  // kernel height and width, stride, channels
+    std::vector<Shape> layers;
 };
 
 const Case cases[] = {
@@ -36,16 +35,6 @@ const Case cases[] = {
     {3, 70, 70, 6, {{3, 3, 2, 32}, {3, 3, 1, 32}}},
     {130, 3, 3, 1, {{3, 3, 1, 1}}},
 };
-
-std::vector<Layer> layers_of(const Case& c) {
-    std::vector<Layer> layers;
-    std::int64_t height = c.height, width = c.width, channels = c.channels;
-    for (const auto& [kernel_height, kernel_width, stride, out] : c.layers) {
-        layers.push_back({height, width, channels, kernel_height, kernel_width, stride, out});
-        height = layers.back().height(), width = layers.back().width(), channels = out;
-    }
-    return layers;
-}
 
 Values noise(std::int64_t count, float scale, std::mt19937& random) {
     std::normal_distribution<float> normal(0, scale);
@@ -80,7 +69,7 @@ struct Results {
 
 class Fixture {
 public:
-    explicit Fixture(const Case& c) : c_(c), layers_(layers_of(c)), random_(7) {
+    explicit Fixture(const Case& c) : c_(c), layers_(layers_of(c.height, c.width, c.channels, c.layers)), random_(7) {
         in_ = noise(c.batch * layers_[0].in_map(), 1, random_);
         for (const Layer& layer : layers_) {
             const float scale = 1 / std::sqrt(static_cast<float>(layer.window()));

@@ -1,7 +1,11 @@
 // What a trunk's passes know about its layers: convolutions without padding, a ReLU after each, maps channels last.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace semore::trunk {
@@ -19,6 +23,29 @@ struct Layer {
     std::int64_t run() const { return kernel_width * in_channels; }
     std::int64_t window() const { return kernel_height * run(); }
 };
+
+// Of a layer: kernel height and width, stride, channels.
+using Shape = std::array<std::int64_t, 4>;
+
+// Layers that read one another's maps, the first one a picture.
+inline std::vector<Layer> layers_of(std::int64_t height, std::int64_t width, std::int64_t channels,
+                                    const std::vector<Shape>& shapes) {
+    std::vector<Layer> layers;
+    for (const auto& [kernel_height, kernel_width, stride, out_channels] : shapes) {
+        const std::string number = "layer " + std::to_string(layers.size() + 1);
+        if (kernel_height < 1 || kernel_width < 1 || stride < 1 || out_channels < 1)
+            throw std::invalid_argument(number + ": kernel, stride and channels must be at least 1");
+        if (height < kernel_height || width < kernel_width)
+            throw std::invalid_argument(number + ": a kernel of " + std::to_string(kernel_height) + " x " +
+                                        std::to_string(kernel_width) + " does not fit a map of " +
+                                        std::to_string(height) + " x " + std::to_string(width));
+        layers.push_back({height, width, channels, kernel_height, kernel_width, stride, out_channels});
+        if (layers.back().in_map() > std::numeric_limits<std::int32_t>::max() / 2)
+            throw std::invalid_argument(number + ": maps of more than 2^30 values are not supported");
+        height = layers.back().height(), width = layers.back().width(), channels = out_channels;
+    }
+    return layers;
+}
 
 // Where each pixel of a group of samples has its window's corner in the maps that the layer reads.
 inline std::vector<std::int32_t> corners(const Layer& layer, std::int64_t samples) {

@@ -22,6 +22,18 @@ SEMORE_INLINE void clear(Tile& tile) {
     for (int row = 0; row < tile_rows; ++row) tile.sum[row][0] = tile.sum[row][1] = Vector{};
 }
 
+// Adds the products of two vectors at `pair` and each row's value at rows[row][at].
+SEMORE_INLINE void add_products(const float* pair, const float* const (&rows)[tile_rows], int64_t at, Tile& tile) {
+    Vector low, high;
+    load(pair, low);
+    load(pair + lanes, high);
+#pragma GCC unroll 16
+    for (int row = 0; row < tile_rows; ++row) {
+        tile.sum[row][0] += low * rows[row][at];
+        tile.sum[row][1] += high * rows[row][at];
+    }
+}
+
 // Adds to[0, count) += the tile's row.
 SEMORE_INLINE void add_row(const Tile& tile, int row, int64_t count, float* to) {
     if (count >= columns) {
@@ -89,16 +101,7 @@ inline void forward(const Layer& layer, const float* in, const int32_t* corner, 
             }
             const float* panel = panels;
             for (int64_t ky = 0; ky < layer.kernel_height; ++ky) {
-                for (int64_t i = 0; i < run; ++i, panel += columns) {
-                    Vector low, high;
-                    load(panel, low);
-                    load(panel + lanes, high);
-#pragma GCC unroll 16
-                    for (int row = 0; row < tile_rows; ++row) {
-                        tile.sum[row][0] += low * at[row][i];
-                        tile.sum[row][1] += high * at[row][i];
-                    }
-                }
+                for (int64_t i = 0; i < run; ++i, panel += columns) add_products(panel, at, i, tile);
 #pragma GCC unroll 16
                 for (int row = 0; row < tile_rows; ++row) at[row] += row_step;
             }
@@ -128,17 +131,8 @@ inline void add_weight_slopes(const Layer& layer, const float* in, const int32_t
                 Tile tile;
                 clear(tile);
                 const float* from = gradient + begin * layer.channels + first;
-                for (int64_t pixel = begin; pixel < end; ++pixel, from += layer.channels) {
-                    const int64_t here = corner[pixel];
-                    Vector low, high;
-                    load(from, low);
-                    load(from + lanes, high);
-#pragma GCC unroll 16
-                    for (int row = 0; row < tile_rows; ++row) {
-                        tile.sum[row][0] += low * at[row][here];
-                        tile.sum[row][1] += high * at[row][here];
-                    }
-                }
+                for (int64_t pixel = begin; pixel < end; ++pixel, from += layer.channels)
+                    add_products(from, at, corner[pixel], tile);
                 float* to = slopes + place * padded + first;
 #pragma GCC unroll 16
                 for (int row = 0; row < tile_rows; ++row)
@@ -163,16 +157,8 @@ inline void add_input_slopes(const Layer& layer, const float* gradient, const in
                 Tile tile;
                 clear(tile);
                 const float* panel = panels;
-                for (int64_t channel = 0; channel < channels; ++channel, panel += columns) {
-                    Vector low, high;
-                    load(panel, low);
-                    load(panel + lanes, high);
-#pragma GCC unroll 16
-                    for (int row = 0; row < tile_rows; ++row) {
-                        tile.sum[row][0] += low * from[row][channel];
-                        tile.sum[row][1] += high * from[row][channel];
-                    }
-                }
+                for (int64_t channel = 0; channel < channels; ++channel, panel += columns)
+                    add_products(panel, from, channel, tile);
 #pragma GCC unroll 16
                 for (int row = 0; row < tile_rows; ++row)
                     if (row < rows) add_row(tile, row, count, to + corner[pixel + row]);
